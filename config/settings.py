@@ -173,6 +173,11 @@ class Settings(BaseSettings):
         return self.data_dir / "suspicious"
 
     @property
+    def near_copies_dir(self) -> Path:
+        """Near copies across the sides, as the last look found them, a file for each task."""
+        return self.data_dir / "near_copies"
+
+    @property
     def next_labels_dir(self) -> Path:
         """Folder of what was last drawn to be labelled next, a file a task."""
         return self.data_dir / "next_labels"

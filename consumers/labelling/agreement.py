@@ -1,13 +1,15 @@
 """How far annotators agree: percent agreement, and Krippendorff's alpha, which takes out what chance alone would give.
 
-Alpha is 1 - observed / expected disagreement, with the difference of two answers 0 where their kind calls them the same and 1
-elsewhere (K. Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011, the nominal form). A text with three answers
-counts as three pairs. Where answers lie at places of
-their own text, as entities do, two texts cannot share one by chance, and no alpha is given.
+Alpha is 1 - observed / expected disagreement (K. Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011): each pair of
+answers to one text counts 1 / (answers to it - 1), and what is expected comes from all answers, whatever text they are of.
+Nominal: two answers differ by 0 where their kind calls them the same, and by 1 elsewhere. Interval, of each dimension where
+answers are numbers: by the square of their distance. Where answers lie at places of their own text, as entities do, two texts
+cannot share one by chance, and no alpha is given.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from itertools import combinations
 
 from config.kinds import catalog as kinds
 from config.kinds.kind import Target
+from config.kinds.regression.dimensions import VALUES
 from consumers.defence.agreement import relation
 from consumers.labelling.offers import BySaid, Said
 from consumers.rows.arriving.event_rows import canonical_json
@@ -23,6 +26,18 @@ _MOST_TEXTS = 500
 """The newest so many texts are compared."""
 _OF_TWO = 4
 """All, each of two people, and their pair: the pair tells everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfNumbers:
+    """How far people agree in one dimension."""
+
+    name: str
+    alpha: float | None
+    """Krippendorff's, interval; None where all numbers are the same."""
+    apart: float
+    """Mean distance of two answers to one text, in the unit of the dimension."""
+    pairs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +50,18 @@ class Agreement:
     """Pairs of answers."""
     same: int
     alpha: float | None
-    """None where it says nothing: with no difference to expect, or where answers lie at places of their text."""
+    """Nominal. None where it says nothing: with no difference to expect, or where answers lie at places of their text."""
+    numbers: tuple[OfNumbers, ...] = ()
+    """By dimension, where answers are numbers."""
 
     @property
     def share(self) -> float:
         """The share of pairs that say the same, 0..1."""
         return self.same / self.compared
+
+
+Units = Sequence[Sequence[Target]]
+"""What was said of each text: two answers or more."""
 
 
 def agreements(said: Sequence[Said]) -> list[Agreement]:
@@ -50,32 +71,37 @@ def agreements(said: Sequence[Said]) -> list[Agreement]:
     """
     by_text = BySaid.among([one for one in said if not one.settles]).of
     texts = [tuple(people.values()) for people in by_text.values() if len(people) > 1][-_MOST_TEXTS:]
-    pairs = [(one, other) for people in texts for one, other in combinations(sorted(people, key=lambda one: one.annotator), 2)]
-    if not pairs:
+    if not texts:
         return []
-    groups: dict[tuple[str, ...], list[tuple[Said, Said]]] = defaultdict(list)
-    for one, other in pairs:
-        groups[()].append((one, other))
-        groups[one.annotator,].append((one, other))
-        groups[other.annotator,].append((one, other))
-        groups[one.annotator, other.annotator].append((one, other))
+    groups: dict[tuple[str, ...], list[Sequence[Target]]] = defaultdict(list)
+    for people in texts:
+        groups[()].append([one.target for one in people])
+        for one, other in combinations(sorted(people, key=lambda one: one.annotator), 2):
+            pair = (one.target, other.target)
+            for group in ((one.annotator,), (other.annotator,), (one.annotator, other.annotator)):
+                groups[group].append(pair)
     if len(groups) == _OF_TWO:
-        return [_agreement(group, members) for group, members in groups.items() if len(group) > 1]
+        return [_agreement(group, units) for group, units in groups.items() if len(group) > 1]
     return [_agreement(group, groups[group]) for group in sorted(groups, key=lambda group: (len(group), group))]
 
 
-def _agreement(between: tuple[str, ...], pairs: Sequence[tuple[Said, Said]]) -> Agreement:
-    same = sum(relation(one.target, other.target) == "same" for one, other in pairs)
-    return Agreement(between, len(pairs), same, _alpha([(one.target, other.target) for one, other in pairs]))
+def _agreement(between: tuple[str, ...], units: Units) -> Agreement:
+    pairs = [pair for unit in units for pair in combinations(unit, 2)]
+    same = sum(relation(one, other) == "same" for one, other in pairs)
+    return Agreement(between, len(pairs), same, nominal_alpha(units), tuple(_numbers(units)))
 
 
-def _alpha(pairs: Sequence[tuple[Target, Target]]) -> float | None:
-    """Return alpha over pairs of answers to one text each."""
-    if any(kinds.of(target).positional for pair in pairs for target in pair):
+def nominal_alpha(units: Units) -> float | None:
+    """Return alpha over what was said of each text; None where no difference is to be expected, or answers lie at places."""
+    if any(kinds.of(target).positional for unit in units for target in unit):
         return None
-    observed = sum(relation(one, other) != "same" for one, other in pairs) / len(pairs)
-    expected = _expected(target for pair in pairs for target in pair)
-    return None if not expected else 1 - observed / expected
+    targets = [target for unit in units for target in unit]
+    observed = 0.0
+    for unit in units:
+        differing = sum(relation(one, other) != "same" for one, other in combinations(unit, 2))
+        observed += 2 * differing / (len(unit) - 1)
+    expected = _expected(targets)
+    return None if not expected else 1 - observed / len(targets) / expected
 
 
 def _expected(targets: Iterable[Target]) -> float:
@@ -91,3 +117,45 @@ def _expected(targets: Iterable[Target]) -> float:
         counts[one] * counts[other] for one, other in combinations(counts, 2) if relation(by_key[one], by_key[other]) != "same"
     )
     return 2 * differing / (total * (total - 1))
+
+
+def interval_alpha(units: Sequence[Sequence[float]]) -> float | None:
+    """Return alpha over numbers that were given to each text; texts with one number count for nothing.
+
+    None where no text has two numbers, or all are the same.
+    """
+    units = [unit for unit in units if len(unit) > 1]
+    every = [value for unit in units for value in unit]
+    if not every or min(every) == max(every):
+        return None
+    # From the mean, and by the spread: squares of large numbers that lie close together would lose all their digits.
+    centre, spread = math.fsum(every) / len(every), max(every) - min(every)
+    if not math.isfinite(spread):
+        return None
+    scaled = [[(value - centre) / spread for value in unit] for unit in units]
+    observed = math.fsum(_squares(unit) / (len(unit) - 1) for unit in scaled) / len(every)
+    expected = _squares([value for unit in scaled for value in unit]) / (len(every) * (len(every) - 1))
+    return 1 - observed / expected if expected else None
+
+
+def _squares(values: Sequence[float]) -> float:
+    """Return the sum of squared differences over all ordered pairs."""
+    mean = math.fsum(values) / len(values)
+    return 2 * len(values) * math.fsum((value - mean) ** 2 for value in values)
+
+
+def _numbers(units: Units) -> Iterable[OfNumbers]:
+    """Yield the agreement in each dimension, by name; none where answers are no numbers."""
+    by_name: dict[str, list[list[float]]] = defaultdict(list)
+    for unit in units:
+        told: dict[str, list[float]] = defaultdict(list)
+        for target in unit:
+            for name, value in target.get(VALUES, {}).items():
+                if value is not None:
+                    told[name].append(float(value))
+        for name, values in told.items():
+            if len(values) > 1:
+                by_name[name].append(values)
+    for name in sorted(by_name):
+        apart = [abs(one - other) for values in by_name[name] for one, other in combinations(values, 2)]
+        yield OfNumbers(name, interval_alpha(by_name[name]), math.fsum(apart) / len(apart), len(apart))

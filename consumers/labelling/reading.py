@@ -25,6 +25,7 @@ from consumers.tables.lance import Snapshot, Tables
 from consumers.training_set.targets import usable_target
 
 READ = ("articles", "article_enrichment", "examples", "example_enrichment", "requests", "predictions")
+SAID_READ = ("examples", "requests")
 _SHARE_OF_TIME = 10.0
 _MOST_OFFERS = 2_000
 _WEEK = timedelta(days=7)
@@ -228,7 +229,13 @@ def _offers(rows: pa.Table) -> list[Offer]:
     ]  # fmt: skip
 
 
-def _said(tables: Tables, task: TaskSpec, row_ids: Sequence[str]) -> list[Said]:
+def said_by_people(tables: Tables | Snapshot, task: TaskSpec) -> list[Said]:
+    """Return what people with a name said of a task's texts, oldest first, under the labels in force."""
+    named = f"task = {quoted(task.name)} AND verdict IS NULL AND annotator IS NOT NULL AND NOT {is_one_of('origin', MADE)}"
+    return _said(tables, task, tables.scan("examples", ["row_id"], named)["row_id"].to_pylist())
+
+
+def _said(tables: Tables | Snapshot, task: TaskSpec, row_ids: Sequence[str]) -> list[Said]:
     """Return what people with a name said, oldest first, under the names of today; what fits the task no more is left out."""
     if not row_ids:
         return []

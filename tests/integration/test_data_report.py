@@ -13,7 +13,7 @@ from config.settings import Settings
 from consumers.buffer.writer import BufferWriter
 from consumers.rows.backlog import TextRow
 from consumers.text import near_copies
-from daemon.views.data import report, sections
+from daemon.views.data import near, report, sections
 from daemon.views.data.report import DataReport
 from tests.support.buffers import NOW, TASKS, TOPICS, feedback, finding, judge, label, opened, stored
 
@@ -153,3 +153,33 @@ def test_pairs_within_one_list_come_once() -> None:
     assert {(pair.one, pair.other) for pair in near_copies.by_words(texts)} == {(0, 1)}
     assert list(near_copies.by_words(["", "!?"])) == []
     assert list(near_copies.by_words([])) == []
+
+
+def test_people_who_label_alike_and_how_far_they_agree_are_told(tmp_path: Path, settings: Settings) -> None:
+    said = [label(f"a-{n}", f"text {n}", "sport", annotator="anna", origin="audit") for n in range(20)]
+    said += [label(f"b-{n}", f"text {n}", "sport" if n % 2 else "economy", annotator="bo", origin="audit") for n in range(20)]
+    with opened(tmp_path / "b") as buffer:
+        fill(buffer, *said)
+        found = read(buffer, settings, near=False)
+    assert found.annotators.people == 2
+    assert found.annotators.agreement[0].compared == 20
+    assert [one for one in found.warnings if "anna" in one] == list(found.annotators.one_sided)
+    assert b"anna" in sections.html(found)
+
+
+def test_near_copies_that_were_found_stay_in_sight_without_another_look(tmp_path: Path, settings: Settings) -> None:
+    text = " ".join(f"word{n}" for n in range(60))
+    with opened(tmp_path / "b") as buffer:
+        fill(buffer, label("one", f"{text} held out", "sport"), label("two", f"{text} again", "sport"))
+        assert read(buffer, settings, near=False).near_copies is None
+        found = read(buffer, settings)
+        assert found.near_copies is not None
+        near.keep(settings, TASK.name, found.near_copies, at=NOW)
+        kept = read(buffer, settings, near=False)
+    assert kept.near_copies is not None
+    assert kept.near_copies.at == NOW
+    assert [(one.test_id, one.train_id) for one in kept.near_copies.examples] == [("one", "two")]
+    assert kept.near_copies.either == 1
+    file = settings.near_copies_dir / f"{TASK.name}.json"
+    assert b"word1" not in file.read_bytes(), "no text is kept"
+    assert any("near copy" in one for one in kept.warnings)

@@ -37,11 +37,14 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Tell what the buffer holds for a task, by label, source, language, month and side, with leaks, shifts and holes."""
+    from daemon.views.data import near as of_near  # noqa: PLC0415 - heavy
     from daemon.views.data import report as views  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with opened(settings, task) as (spec, buffer):
         found = views.read(buffer, spec, settings, now=datetime.now(UTC), near=near)
+    if near and found.near_copies is not None:
+        of_near.keep(settings, task, found.near_copies, at=found.at)
     if output is not None:
         _write(found, output)
     if as_json:
@@ -76,6 +79,12 @@ def _tell(found: DataReport) -> None:
     ):  # fmt: skip
         told = [f"{one.name} {one.train:,}+{one.test:,}" for one in parts]
         say((f"{about:<10}", "dim"), named(told, _SHOWN) + (f" and {more:,} more" if more else "") or "none", indent=10)
+    if found.annotators.agreement:
+        every = found.annotators.agreement[0]
+        alphas = [f"alpha {every.alpha:.2f}"] if every.alpha is not None and not every.numbers else []
+        alphas += [f"{one.name} alpha {one.alpha:.2f}" for one in every.numbers if one.alpha is not None]
+        agreed = ", ".join([f"{every.share:.0%} of {counted(every.compared, 'pair')} of answers are the same", *alphas])
+        say((f"{'people':<10}", "dim"), f"{every.who}: {agreed}", indent=10)
     if found.months:
         say((f"{'months':<10}", "dim"), f"{found.months[0].name} to {found.months[-1].name}, {len(found.months)} with rows")
     say(

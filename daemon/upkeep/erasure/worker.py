@@ -149,7 +149,7 @@ class Eraser:
         runs.remove(self._runs_dir, folders)
         reports = self._reports.forget_absent(self._registry, present)
         # They name texts by their hashes, and are made again by the next look and the next draw.
-        for folder in (self._settings.suspicious_dir, self._settings.next_labels_dir):
+        for folder in (self._settings.suspicious_dir, self._settings.next_labels_dir, self._settings.near_copies_dir):
             shutil.rmtree(folder, ignore_errors=True)
         self._erasures.reached("removed_at", numbers)
         log.info(

@@ -12,8 +12,11 @@ import numpy.typing as npt
 from config.settings import Settings
 from config.tasks import TaskSpec
 from config.words import counted, named
+from daemon.views.data import near as of_near
 from daemon.views.data import policy
+from daemon.views.data.near import NearCopies
 from daemon.views.data.policy import PolicyEffect
+from daemon.views.desk.models import Agreed
 from daemon.views.view import View
 
 if TYPE_CHECKING:
@@ -91,25 +94,13 @@ class Missing(View):
         return f"{_HOLES[self.sort]}: {named(self.names, 8)}" + (f" (and {more} more)" if more and len(self.names) <= 8 else "")  # noqa: PLR2004 - as many as are named
 
 
-class NearCopy(View):
-    """A test row and the training row that is most like it."""
+class Annotators(View):
+    """How far the people who labelled agree, and who labels nearly everything alike."""
 
-    test_id: str
-    train_id: str
-    alike: float
-    test_begins: str
-    train_begins: str
-
-
-class NearCopies(View):
-    """Near copies across the sides that no story has seen, among the newest rows."""
-
-    test: int
-    train: int
-    by_embedding: int
-    by_words: int
-    either: int
-    examples: tuple[NearCopy, ...]
+    people: int
+    agreement: tuple[Agreed, ...]
+    one_sided: tuple[str, ...]
+    """In sentences, with what to do."""
 
 
 class DataReport(View):
@@ -140,7 +131,8 @@ class DataReport(View):
     months: tuple[Part, ...]
     leaks: tuple[Leaking, ...]
     near_copies: NearCopies | None
-    """None where they were not looked for."""
+    """None where nobody has looked for them."""
+    annotators: Annotators
     shifts: tuple[Shifting, ...]
     holes: tuple[Missing, ...]
     policy: PolicyEffect
@@ -152,6 +144,7 @@ class DataReport(View):
         """What a person should look at, in sentences, the gravest first."""
         found = [leak_in_words(leak) for leak in self.leaks]
         found += [one.words for one in self.holes if one.sort == "every_source"]
+        found += self.annotators.one_sided
         found += [self.policy.warning] if self.policy.warning else []
         if self.near_copies is not None and self.near_copies.either:
             found.append(
@@ -179,6 +172,7 @@ def read(buffer: BufferReader, task: TaskSpec, settings: Settings, *, now: datet
     with buffer.looked_at(columns.READ) as tables:
         held = columns.read(tables, task)
         found = across.near_across(tables, task.name) if near else None
+    copies = of_near.last(settings, buffer, task.name) if found is None else NearCopies.model_validate(found)
     effect = policy.read(buffer, task)
     doubts = kept.read(settings.suspicious_dir, Doubts, task.name)
     labels = _parts(held, held.labels, held.by_label)
@@ -193,11 +187,23 @@ def read(buffer: BufferReader, task: TaskSpec, settings: Settings, *, now: datet
         languages=_parts(held, held.languages, held.by_language)[:MOST_LANGUAGES],
         months=_months(held, columns.month_name),
         leaks=tuple(Leaking.model_validate(one) for one in findings.leaks(held)),
-        near_copies=None if found is None else NearCopies.model_validate(found),
+        near_copies=copies, annotators=_annotators(buffer, task),
         shifts=tuple(Shifting.model_validate(one) for one in findings.shifts(held)),
         holes=tuple(Missing.model_validate(one) for one in findings.holes(held, task)),
         policy=effect, suspicious=None if doubts is None else dict(doubts.counts),
     )  # fmt: skip
+
+
+def _annotators(buffer: BufferReader, task: TaskSpec) -> Annotators:
+    from consumers.labelling import agreement, one_sided, reading  # noqa: PLC0415 - load LanceDB
+
+    with buffer.looked_at(reading.SAID_READ) as tables:
+        said = reading.said_by_people(tables, task)
+    return Annotators(
+        people=len({one.annotator for one in said}),
+        agreement=tuple(Agreed.model_validate(one) for one in agreement.agreements(said)),
+        one_sided=tuple(one.told for one in one_sided.one_sided(said)),
+    )
 
 
 def _parts(held: Holdings, names: Sequence[str], by: Callable[[Mask], Counts]) -> tuple[Part, ...]:

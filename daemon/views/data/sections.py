@@ -34,6 +34,7 @@ def sections(found: DataReport) -> list[Section]:
         Section("Languages", _parts("Language", found.languages, 0, "Rows by language")),
         Section("Time", _months(found)),
         Section("Leaks", _leaks(found)),
+        Section("Annotators", _annotators(found)),
         Section("Shifts", _shifts(found)),
         Section("Holes", (Items(tuple(one.words for one in found.holes)) if found.holes else Text("None.", quiet=True),)),
         Section("Quality rules", _rules(found)),
@@ -84,16 +85,46 @@ def _leaks(found: DataReport) -> tuple[Block, ...]:
         Items(tuple(map(leak_in_words, found.leaks))) if found.leaks else Text("No text, document or story stands on both sides.")
     ]
     near = found.near_copies
-    if near is not None:
+    if near is None:
+        told = f"Nobody has looked for near copies: `perennial data report {found.task}` does, and then they stand here."
+        blocks.append(Text(told, quiet=True))
+    else:
         blocks.append(
             Text(
                 f"Near copies: of the newest {near.test:,} test rows {near.either:,} are much like one of the newest "
                 f"{near.train:,} training rows: {near.by_embedding:,} by embedding, {near.by_words:,} by words (TF-IDF)."
+                + (f" Looked for at {near.at:%Y-%m-%d %H:%M} UTC." if near.at else "")
             )
         )
         rows = tuple((f"{one.alike:.2f}", one.test_id, one.test_begins, one.train_id, one.train_begins) for one in near.examples)
         blocks += [Table(("Alike", "Test row", "begins", "Training row", "begins"), rows)] if rows else []
     return tuple(blocks)
+
+
+def _annotators(found: DataReport) -> tuple[Block, ...]:
+    told = found.annotators
+    if not told.people:
+        return (Text("No label tells who gave it.", quiet=True),)
+    blocks: list[Block] = [Items(told.one_sided)] if told.one_sided else []
+    if not told.agreement:
+        about = "no text has the labels of two of them, so nobody knows how far they agree"
+        return (*blocks, Text(f"{told.people:,} people with a name; {about}." if told.people > 1 else "One person with a name."))
+    rows = tuple((one.who, f"{one.compared:,}", f"{one.share:.0%}", _alpha(one.alpha)) for one in told.agreement)
+    blocks.append(Table(("Between", "Pairs of answers", "Same", "Alpha (nominal)"), rows, frozenset({1, 2, 3})))
+    numbers = tuple(
+        (one.who, number.name, f"{number.pairs:,}", f"{number.apart:.3g}", _alpha(number.alpha))
+        for one in told.agreement
+        for number in one.numbers
+    )
+    if numbers:
+        head = ("Between", "Dimension", "Pairs", "Apart on average", "Alpha (interval)")
+        blocks.append(Table(head, numbers, frozenset({2, 3, 4})))
+    about = "Krippendorff's alpha: 1 is perfect, 0 is what chance gives, below 0 they contradict each other."
+    return (*blocks, Text(about, quiet=True))
+
+
+def _alpha(alpha: float | None) -> str:
+    return "" if alpha is None else f"{alpha:.2f}"
 
 
 def _shifts(found: DataReport) -> tuple[Block, ...]:

@@ -104,6 +104,17 @@ class Progress(View):
         return f"{self.test_rows} of {self.needed} test rows" + (f", {self.coming} on their way" if self.coming else "")
 
 
+class AgreedNumbers(View):
+    """How far people agree in one dimension."""
+
+    name: str
+    alpha: float | None
+    """Krippendorff's, interval; None where it says nothing."""
+    apart: float
+    """Mean distance of two answers to one text."""
+    pairs: int
+
+
 class Agreed(View):
     """How often people said the same of one text."""
 
@@ -112,7 +123,9 @@ class Agreed(View):
     same: int
     share: float
     alpha: float | None
-    """Krippendorff's; None where it says nothing."""
+    """Krippendorff's, nominal; None where it says nothing."""
+    numbers: tuple[AgreedNumbers, ...] = ()
+    """By dimension, where answers are numbers."""
 
     @property
     def who(self) -> str:
@@ -155,3 +168,5 @@ class Desk(View):
     last: tuple[Last, ...]
     """The newest first."""
     agreement: tuple[Agreed, ...]
+    one_sided: tuple[str, ...] = ()
+    """Of people who label nearly everything alike, in sentences with what to do."""

@@ -12,7 +12,7 @@ from config.kinds import catalog as kinds
 from config.kinds.kind import HasForm
 from config.settings import Settings
 from config.tasks import TaskSpec
-from consumers.labelling import agreement, kept
+from consumers.labelling import agreement, kept, one_sided
 from consumers.labelling import queue as queues
 from consumers.labelling.choosing.draw import Draw
 from consumers.labelling.doubts.doubt import Doubts
@@ -157,9 +157,10 @@ def look(
         items=tuple(found for one in items if (found := _shown(one, chosen, seen, buffer, settings)) is not None),
         last=tuple(_last(one) for one in newest(seen.done, annotator, _LAST)),
         agreement=tuple(
-            models.Agreed(between=one.between, compared=one.compared, same=one.same, share=one.share, alpha=one.alpha)
+            models.Agreed.model_validate(one)
             for one in agreement.agreements(seen.pool.said)
         ),
+        one_sided=tuple(one.told for one in one_sided.one_sided(seen.pool.said)),
     )  # fmt: skip
 
 

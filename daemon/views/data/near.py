@@ -1,0 +1,89 @@
+"""Near copies across the sides, as `perennial data report` found them: looking takes seconds, so pages show what is kept.
+
+The file holds counts and ids; an erasure removes it. How the texts begin is read when somebody looks.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from config.settings import Settings
+from daemon.views.view import View
+
+if TYPE_CHECKING:
+    from consumers.buffer.reader import BufferReader
+
+_BEGINS_CHARS = 120
+
+
+class NearCopy(View):
+    """A test row and the training row that is most like it."""
+
+    test_id: str
+    train_id: str
+    alike: float
+    test_begins: str
+    train_begins: str
+
+
+class NearCopies(View):
+    """Near copies across the sides that no story has seen, among the newest rows."""
+
+    test: int
+    train: int
+    by_embedding: int
+    by_words: int
+    either: int
+    examples: tuple[NearCopy, ...]
+    at: datetime | None = None
+    """When they were looked for; None: just now."""
+
+
+class _Pair(View):
+    test_id: str
+    train_id: str
+    alike: float
+
+
+class _Kept(View):
+    at: datetime
+    test: int
+    train: int
+    by_embedding: int
+    by_words: int
+    either: int
+    pairs: tuple[_Pair, ...]
+
+
+def keep(settings: Settings, task: str, found: NearCopies, *, at: datetime) -> None:
+    """Keep what was found for the page, without words of the texts."""
+    from consumers.labelling import kept  # noqa: PLC0415 - heavy
+
+    counts = found.model_dump(include={"test", "train", "by_embedding", "by_words", "either"})
+    pairs = tuple(_Pair(test_id=one.test_id, train_id=one.train_id, alike=one.alike) for one in found.examples)
+    kept.write(settings.near_copies_dir, _Kept(at=at, pairs=pairs, **counts), task)
+
+
+def last(settings: Settings, buffer: BufferReader, task: str) -> NearCopies | None:
+    """Return what the last look found; None where nobody ever looked. Pairs of which a row is gone are left out."""
+    from consumers.labelling import kept  # noqa: PLC0415 - heavy
+
+    found = kept.read(settings.near_copies_dir, _Kept, task)
+    if found is None:
+        return None
+    ids = sorted({name for pair in found.pairs for name in (pair.test_id, pair.train_id)})
+    with buffer.looked_at(("examples",)) as tables:
+        rows = tables.lookup("examples", "row_id", ids, ["row_id", "text"]).to_pylist()
+    begins = {row["row_id"]: " ".join(row["text"][:_BEGINS_CHARS].split()) for row in rows}
+    return NearCopies(
+        **found.model_dump(exclude={"pairs"}),
+        examples=tuple(
+            NearCopy(
+                test_id=one.test_id, train_id=one.train_id, alike=one.alike, test_begins=begins[one.test_id],
+                train_begins=begins[one.train_id],
+            )
+            for one in found.pairs
+            if one.test_id in begins and one.train_id in begins
+        ),
+    )  # fmt: skip
