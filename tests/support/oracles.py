@@ -56,6 +56,8 @@ class Batches:
     """Stands behind the output."""
     cut: int = 0
     """So many downloads end in the middle."""
+    away: int = 0
+    """So many looks at a batch are answered by 503."""
     lost: int = 0
     """So many answers to the making of a batch never arrive."""
     refuse: int = 0
@@ -94,6 +96,9 @@ class Batches:
         found = self.made.get(rest)
         if found is None:
             return 404, b"{}"
+        self.away -= 1
+        if self.away >= 0:
+            return 503, b"{}"
         self.looks += 1
         status = "in_progress" if self.looks <= self.polls else self.status
         return 200, json.dumps(found | {"status": status}).encode()

@@ -111,6 +111,17 @@ def test_a_batch_that_ends_early_keeps_what_it_did_and_the_rest_goes_into_the_ne
     assert asking.paid == Counter(one.text for one in TEXTS)
 
 
+def test_an_endpoint_that_is_away_for_an_hour_is_waited_for_and_then_found_again(asking: Asking) -> None:
+    asking.served.batches.away = 40
+    assert asking(retries=1).answered == 10
+    assert len(asking.waits) == 40
+    asking.served.batches.away = 1_000
+    assert "503" in asking(temperature=1.0, retries=1).stopped
+    asking.served.batches.away = 0
+    assert asking(temperature=1.0).answered == 10
+    assert len(asking.served.batches.made) == 2
+
+
 def test_a_batch_that_is_refused_as_a_whole_costs_nothing(asking: Asking) -> None:
     asking.served.batches.status, asking.served.batches.worked_on = "failed", 0
     told = asking()
@@ -127,7 +138,7 @@ def test_output_that_is_cut_off_is_read_again_and_noted_once(asking: Asking) -> 
 def test_output_that_stays_cut_stops_and_goes_on_later(asking: Asking) -> None:
     asking.served.batches.cut = 99
     told = asking()
-    assert "run the same command to go on" in told.stopped
+    assert "does not answer" in told.stopped
     asking.served.batches.cut = 0
     assert not asking().stopped
     assert asking.paid == Counter(one.text for one in TEXTS)

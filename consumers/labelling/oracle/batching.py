@@ -30,6 +30,8 @@ MOST_BYTES = 100 * 2**20
 
 _SPENT = "what oracle.max_cost or oracle.max_tokens allows is spent"
 _SUCCESS = 200
+_LOOKS = 60
+"""An endpoint that is away is waited for so often, about an hour: whoever waits for a day does not give up after a minute."""
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -200,7 +202,7 @@ class Batching:
         """Return a batch once it is over."""
         while True:
             try:
-                batch = self._tried(lambda: self._batches.get(number))
+                batch = self._tried(lambda: self._batches.get(number), at_least=_LOOKS)
             except (MissingError, RejectedError) as error:
                 message = f"the endpoint does not tell of batch {number}, which was sent before; look for it there. {_GIVE_UP}"
                 raise UserError(message) from error
@@ -249,14 +251,15 @@ class Batching:
             said = answers.read(self._task, reply.content, shown)
             self._ledger.answered(question.call, said, question.tries, reply.used)
 
-    def _tried(self, act: Callable[[], T]) -> T:
+    def _tried(self, act: Callable[[], T], *, at_least: int = 0) -> T:
         """Do what can be done again, a few times. Raises `_StoppedError` where the endpoint is not there."""
-        for attempt in range(self._settings.retries + 1):
+        retries = max(at_least, self._settings.retries)
+        for attempt in range(retries + 1):
             try:
                 return act()
             except UnavailableError as error:
-                if attempt == self._settings.retries:
-                    message = f"{error}, {attempt + 1} times; run the same command to go on"
+                if attempt == retries:
+                    message = f"{error}, {attempt + 1} times"
                     raise _StoppedError(message) from error
                 self._wait(error, attempt)
         raise AssertionError
