@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from daemon.dashboard import routing
 from daemon.dashboard.live import Live, Parts
-from daemon.dashboard.pages import acting, data, desk, flow, letters, listed, models, records, reports, tasks
+from daemon.dashboard.pages import acting, data, desk, flow, labels, letters, listed, models, records, reports, tasks
 from daemon.dashboard.rendering import Renderer
 from daemon.dashboard.routing import Look, Page
 from daemon.dashboard.sources import Sources
@@ -38,6 +38,7 @@ PAGES: tuple[tuple[str, Right, Page], ...] = (
     ("/ui/ingest", "view", listed.ingest),
     ("/ui/desk", "review", desk.page),
     ("/ui/feedback", "review", records.feedback),
+    ("/ui/label", "review", labels.page),
     ("/ui/dead-letters", "review", letters.listed),
     ("/ui/dead-letters/{number:int}", "review", letters.one),
     ("/ui/system", "admin", listed.installation),
@@ -56,8 +57,12 @@ WRITES: tuple[tuple[str, Right, Page], ...] = (
     ("/ui/dead-letters/{number:int}/mend", "operate", letters.mend),
     ("/ui/dead-letters/{number:int}/drop", "operate", letters.drop),
     ("/ui/desk/{task}/{lane}", "review", desk.answer),
+    ("/ui/label/correct", "review", labels.correct),
 )
-"""Likewise, asked for with POST; each is an entry of the history, but for answers at the desk, which are events."""
+"""Likewise, asked for with POST; each is an entry of the history.
+
+Answers at the desk and corrected labels are events, and the history tells of the latter once they are in force.
+"""
 
 
 class Dashboard:

@@ -56,18 +56,20 @@ def correct(at: At, label_id: str, said: Mapping[str, Any], *, annotator: str, b
     return at.registry.lease.holder() is not None
 
 
-def _checked(tasks: Mapping[str, TaskSpec], label: LabelRow, said: Mapping[str, Any]) -> dict[str, Any]:
+def obstacle(tasks: Mapping[str, TaskSpec], label: LabelRow) -> str:
+    """Return why a label cannot be corrected, and what to do instead; empty where it can be."""
     if label.verdict is not None:
-        message = (
-            f"{label.label_id} is feedback of a user, not a label; nothing was corrected. "
-            "`perennial feedback reject` takes it out"
-        )
-        raise UserError(message)
+        return f"{label.label_id} is feedback of a user, not a label: `perennial feedback reject` takes it out"
     if label.is_made:
-        message = f"{label.label_id} is a label that no person gave; nothing was corrected. Label its text at the desk"
-        raise UserError(message)
+        return f"{label.label_id} is a label that no person gave: label its text at the desk"
     if label.task not in tasks:
-        message = f"task {label.task!r} of label {label.label_id} has no task file here; nothing was corrected"
+        return f"task {label.task!r} of label {label.label_id} has no task file here"
+    return ""
+
+
+def _checked(tasks: Mapping[str, TaskSpec], label: LabelRow, said: Mapping[str, Any]) -> dict[str, Any]:
+    if why_not := obstacle(tasks, label):
+        message = f"{why_not}; nothing was corrected"
         raise UserError(message)
     try:
         return read_target(tasks[label.task], said, label.text)

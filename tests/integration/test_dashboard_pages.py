@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -19,6 +20,8 @@ from pydantic import SecretStr
 
 from config.settings import Settings, environment_of
 from consumers.dead_letters.store import DeadLetters
+from consumers.events.correcting import LabelCorrection
+from consumers.events.schemas import TOPIC_OF_TYPE
 from consumers.log.open import open_event_log
 from consumers.log.protocols import Position, RawEvent
 from daemon.dashboard.app import PAGES, WRITES
@@ -43,6 +46,8 @@ REVIEW = [
     f"/ui/tasks/{NAME}/data",
     "/ui/desk",
     "/ui/feedback",
+    "/ui/label",
+    "/ui/label?id=test-1",
     "/ui/dead-letters",
     "/ui/dead-letters/1",
 ]
@@ -358,6 +363,41 @@ def test_the_plots_have_the_figures_of_the_read_models(operator: httpx.Client, s
 def test_a_fate_is_told(operator: httpx.Client) -> None:
     assert "quarantined" in operator.get(f"/ui/feedback?event={FEEDBACK}").text
     assert "No feedback with this event id" in operator.get("/ui/feedback?event=nothing").text
+
+
+def test_a_label_is_corrected_on_its_page_as_by_its_command(
+    operator: httpx.Client, settings: Settings, keys: dict[str, str]
+) -> None:
+    page = operator.get("/ui/label?id=test-1")
+    assert "held out text 1" in page.text
+    assert f"/ui/versions/{NAME}/1" in page.text, "the verdict that it took part in"
+    whole = {"id": "test-1", "label": "A", "annotator": "anna", "reason": "read the rest"}
+    path, ours = "/ui/label/correct", {"Origin": str(operator.base_url)}
+    assert operator.post(path, data=whole, headers=ours).status_code == 403
+    for wrong, words in (
+        ({"label": "B"}, "says that already"), ({"reason": " "}, "reason is missing"), ({"annotator": ""}, 'role="alert"'),
+        ({"label": ""}, "what is right is missing"),
+    ):  # fmt: skip
+        refused = write(operator, path, **(whole | wrong))
+        assert refused.status_code == 409
+        assert words in refused.text
+        assert 'value="anna"' in refused.text or "annotator" in wrong, "what was filled in stays"
+    assert write(operator, path, **(whole | {"id": "nothing"})).status_code == 409
+    assert sent_corrections(settings) == []
+    done = write(operator, path, **whole)
+    assert done.status_code == 303
+    assert "correction is sent" in operator.get(done.headers["location"]).text
+    (event,) = sent_corrections(settings)
+    assert (event["label_id"], event["target"], event["annotator"], event["note"]) == (
+        "test-1", {"label": "A"}, "anna", "read the rest",
+    )  # fmt: skip
+    assert event["source"].endswith("on the page")
+
+
+def sent_corrections(settings: Settings) -> list[dict[str, Any]]:
+    with closing(open_event_log(settings)) as log, closing(log.source("look", sorted(set(TOPIC_OF_TYPE.values())))) as source:
+        events = [json.loads(event.value or b"{}") for event in source.poll(timeout_s=1, max_events=1_000)]
+    return [event for event in events if event.get("type") == LabelCorrection.model_fields["type"].default]
 
 
 def test_other_names_of_this_machine_are_refused(client: httpx.Client) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+from rich.text import Text
 
 from config.settings import DEFAULTS_FILE, known_keys
 from config.task_files.sections.due import Refresh, Trigger
@@ -54,6 +55,13 @@ def test_every_command_and_option_is_documented(path: str, command: Any) -> None
             assert any(option in COMMANDS for option in [*parameter.opts, *parameter.secondary_opts]), (
                 f"docs/commands.md leaves out {parameter.opts} of {path}"
             )
+
+
+@pytest.mark.parametrize(("path", "command"), ALL, ids=[path for path, _ in ALL])
+def test_help_texts_are_shown_as_they_are_written(path: str, command: Any) -> None:
+    # Square brackets are markup to Rich: `[/FOLDER]` closes what nobody opened, and `--help` ended in a traceback.
+    for text in (command.help, *(getattr(parameter, "help", None) for parameter in command.params)):
+        assert Text.from_markup(text or "").plain == (text or ""), path
 
 
 @pytest.mark.parametrize(("path", "command"), ALL, ids=[path for path, _ in ALL])

@@ -40,8 +40,8 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
         str,
         typer.Argument(
             metavar="FILE",
-            help=f"{reading.FILES}; or hf://OWNER/NAME[@REVISION][/FOLDER], a data set there. `list` shows the imports, and "
-            "`undo ID` takes one back.",
+            help=f"{reading.FILES}; or hf://OWNER/NAME, with @REVISION and /FOLDER where needed, a data set there. "
+            "`list` shows the imports, and `undo ID` takes one back.",
         ),
     ],
     import_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Of the import to undo.", show_default=False)] = None,
