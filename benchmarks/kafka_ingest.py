@@ -151,7 +151,7 @@ def _bare_merge(folder: str, count: int) -> float:
     import lancedb
     import pyarrow as pa
 
-    from consumers.events.schemas import parse
+    from consumers.events.parsing import parse
     from consumers.log.protocols import Position
     from consumers.rows.arriving.event_rows import Stored, payload_sha256, rows_of
     from consumers.tables.columns import SCHEMAS

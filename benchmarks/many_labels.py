@@ -21,7 +21,8 @@ from config.settings import SHIPPED_TASKS_DIR, shipped_settings
 from config.tasks import load_tasks
 from consumers.buffer.open import open_writer
 from consumers.buffer.writer import BufferWriter
-from consumers.events.schemas import FEEDBACK_TOPIC, Label, parse, to_bytes
+from consumers.events.parsing import parse
+from consumers.events.schemas import FEEDBACK_TOPIC, Label, to_bytes
 from consumers.log.protocols import Position
 from consumers.rows.arriving.event_rows import Stored
 from consumers.rows.enrichment_rows import Enrichment

@@ -23,7 +23,8 @@ from consumers.dead_letters.topic import DeadLetterTopic
 from consumers.erasure.requests import Erasures
 from consumers.erasure.tombstones import names_in
 from consumers.events.cloud_events import batch_in
-from consumers.events.schemas import AnyEvent, Erase, Retrain, parse
+from consumers.events.parsing import parse
+from consumers.events.schemas import AnyEvent, Erase, Retrain
 from consumers.faults import in_words, isolated, of_the_machine
 from consumers.log.protocols import EventSource, RawEvent, TopicPartition
 from consumers.rows.arriving.event_rows import Stored

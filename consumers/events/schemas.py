@@ -1,14 +1,10 @@
-"""Versioned event schemas and `parse()`: bytes become one validated, frozen event or a `DeadLetterError`.
-
-Two wire forms are read: plain JSON, and CloudEvents 1.0 (see `consumers/events/cloud_events.py`).
-"""
+"""Versioned event schemas: what each type of event holds, on which topic it travels, and its plain JSON form."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -17,25 +13,17 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    TypeAdapter,
-    ValidationError,
     WithJsonSchema,
     model_validator,
 )
 
-from config.errors import DeadLetterError
 from config.foreign.ids import ForeignId
 from config.foreign.labels import LabelName
 from config.task_files.overrides import Overrides
-from config.tasks import TaskSpec
-from consumers.events.answers import check_answer
-from consumers.events.cloud_events import Headers
 from consumers.events.correcting import LabelCorrection, WeakLabelsWithdrawn
-from consumers.events.errors import explain
 from consumers.events.event import ArticleId, EventFields, EventId, Note, TaskName
 from consumers.events.extra import kept
-from consumers.events.targets import NOT_BLANK, not_blank, read_target
-from consumers.events.wire import decode
+from consumers.events.targets import NOT_BLANK, not_blank
 from consumers.text.markup import plain
 
 ARTICLES_TOPIC = "perennial.articles"
@@ -51,8 +39,6 @@ KEY_SOURCE = "key:"
 
 MAX_TEXT_CHARS = 1_000_000
 MAX_RENAMES = 10_000
-_LOGS_BEGIN = datetime(2000, 1, 1, tzinfo=UTC)
-"""What a log says arrived before that came without a time (-1 in Kafka)."""
 
 ModelVersion = Annotated[str, Field(min_length=1, max_length=100, description="Version whose answer was shown.")]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS, json_schema_extra={"pattern": NOT_BLANK}), AfterValidator(not_blank)]
@@ -307,7 +293,6 @@ EVENT_TYPES: Mapping[str, type[EventFields]] = {
 TOPIC_OF_TYPE: Mapping[str, str] = {
     **dict.fromkeys(EVENT_TYPES, FEEDBACK_TOPIC), "article": ARTICLES_TOPIC, "prediction": PREDICTIONS_TOPIC,
 }  # fmt: skip
-_ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="type")])
 
 
 def article_text(title: str, body: str) -> str:
@@ -318,51 +303,6 @@ def article_text(title: str, body: str) -> str:
 def content_sha256(text: str) -> str:
     """Return the SHA-256 of a text in UTF-8 (lone surrogates kept), in lower-case hex."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def parse(
-    value: bytes,
-    *,
-    tasks: Mapping[str, TaskSpec],
-    now: datetime,
-    future_tolerance: timedelta = timedelta(minutes=5),
-    headers: Headers = (),
-    arrived: datetime | None = None,
-) -> AnyEvent:
-    """Return the one event in `value`. Raises `DeadLetterError` naming the field, what is wrong and the remedy.
-
-    `headers` came with it and `arrived` is when: they complete a CloudEvent.
-    """
-    at = None if arrived is None else min(arrived, now) if arrived >= _LOGS_BEGIN else now
-    payload = decode(value, headers=headers, types=EVENT_TYPES, arrived=at.isoformat() if at else None)
-    try:
-        event = _ADAPTER.validate_python(payload)
-    except ValidationError as error:
-        raise explain(error, types=tuple(EVENT_TYPES)) from None
-    if event.occurred_at > now + future_tolerance:
-        reason = (
-            f"occurred_at: {event.occurred_at.isoformat()} is more than {future_tolerance.total_seconds():.0f} s ahead of "
-            f"this machine's clock ({now.isoformat(timespec='seconds')}); send the time the event happened, and check both clocks"
-        )
-        raise DeadLetterError(reason, field="occurred_at")
-    if isinstance(event, Label | Feedback):
-        return with_target_read(event, tasks)
-    if isinstance(event, LabelCorrection):
-        # Without its text, which the label has: whether spans lie inside is seen when it is applied.
-        return event.model_copy(update={"target": read_target(_task(event.task, tasks), event.target)})
-    if isinstance(event, Retrain | TaskSchema | PredictionMade | WeakLabelsWithdrawn):
-        task = _task(event.task, tasks)
-        if isinstance(event, PredictionMade):
-            check_answer(task, event.answer, event.text)
-    return event
-
-
-def with_target_read(event: Label | Feedback, tasks: Mapping[str, TaskSpec]) -> Label | Feedback:
-    """Return an event with its target as it is read; refuse one that does not fit its task or its text (`DeadLetterError`)."""
-    task = _task(event.task, tasks)
-    if event.target is None:
-        return event
-    return event.model_copy(update={"target": read_target(task, event.target, event.text)})
 
 
 def key_of(event: AnyEvent) -> bytes:
@@ -376,10 +316,3 @@ def to_bytes(event: AnyEvent) -> bytes:
     if not theirs:
         return event.model_dump_json(exclude_none=True).encode()
     return json.dumps(event.model_dump(mode="json", exclude_none=True) | theirs, ensure_ascii=False).encode()
-
-
-def _task(name: str, tasks: Mapping[str, TaskSpec]) -> TaskSpec:
-    if name not in tasks:
-        reason = f"task: {name!r} is not defined here; the tasks are {', '.join(sorted(tasks))}"
-        raise DeadLetterError(reason, field="task")
-    return tasks[name]

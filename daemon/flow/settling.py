@@ -15,7 +15,8 @@ from config.errors import DeadLetterError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.dead_letters.store import DeadLetter, DeadLetters
-from consumers.events.schemas import AnyEvent, parse
+from consumers.events.parsing import parse
+from consumers.events.schemas import AnyEvent
 from consumers.log.open import open_event_log
 from registry.people.audit import By
 from registry.store import Registry

@@ -18,6 +18,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from config.clock import utc_now
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_tasks
+from consumers.events import parsing
 from consumers.events import schemas as events
 from consumers.log.kafka.log import KafkaLog
 from consumers.log.protocols import RawEvent
@@ -73,11 +74,11 @@ def test_the_event_is_the_one_that_serving_would_publish(feedback: KafkaFeedback
     found = stored(broker, topic, 2)
     for raw in found:
         assert raw.value is not None
-        event = events.parse(raw.value, tasks=TASKS, now=utc_now())
+        event = parsing.parse(raw.value, tasks=TASKS, now=utc_now())
         assert isinstance(event, events.Feedback)
         assert raw.value == events.to_bytes(event), "byte for byte"
         assert raw.key == event.event_id.encode()
-    first, second = (events.parse(raw.value or b"", tasks=TASKS, now=utc_now()) for raw in found)
+    first, second = (parsing.parse(raw.value or b"", tasks=TASKS, now=utc_now()) for raw in found)
     assert first.event_id == event_id
     assert before <= first.occurred_at <= utc_now()
     assert second.occurred_at == moment

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from config.settings import load_settings
 from consumers.buffer.open import open_writer
-from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, parse
+from consumers.events.parsing import parse
+from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC
 from consumers.log.open import open_event_log
 from consumers.log.protocols import TopicPartition
 from consumers.rows.arriving.event_rows import Stored

@@ -21,6 +21,7 @@ import yaml
 from config.clock import utc_now
 from config.errors import UserError
 from config.settings import Settings, environment_of, load_settings
+from consumers.events import parsing
 from consumers.events import schemas as events
 from consumers.events.schemas import content_sha256
 from consumers.labelling.oracle.batch_endpoint import BatchEndpoint
@@ -84,7 +85,7 @@ def handed(settings: Settings) -> list[events.AnyEvent]:
     """All that was handed over."""
     with closing(open_event_log(settings)) as log, closing(log.source("test", [events.TOPIC_OF_TYPE["label"]])) as source:
         records = source.poll(timeout_s=0.0, max_events=1_000)
-    return [events.parse(record.value or b"", tasks={"mine": SPEC}, now=utc_now()) for record in records]
+    return [parsing.parse(record.value or b"", tasks={"mine": SPEC}, now=utc_now()) for record in records]
 
 
 def sent(settings: Settings) -> list[events.Label]:

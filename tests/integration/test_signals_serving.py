@@ -15,7 +15,8 @@ import yaml
 from config.clock import utc_now
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_task
-from consumers.events.schemas import PREDICTIONS_TOPIC, PredictionMade, parse
+from consumers.events.parsing import parse
+from consumers.events.schemas import PREDICTIONS_TOPIC, PredictionMade
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.serving import client as asked_here
 from daemon.serving.models.loading import RegistryChampions

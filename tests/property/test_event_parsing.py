@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from config.errors import DeadLetterError
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_tasks
+from consumers.events import parsing
 from consumers.events import schemas as events
 
 TASKS = load_tasks(SHIPPED_TASKS_DIR)
@@ -70,7 +71,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
 
 def outcome(value: bytes) -> events.AnyEvent | None:
     try:
-        return events.parse(value, tasks=TASKS, now=NOW)
+        return parsing.parse(value, tasks=TASKS, now=NOW)
     except DeadLetterError as error:
         refused = error
     # Reason and field must be storable themselves: text of a bounded length.
@@ -97,7 +98,7 @@ def test_a_mutated_event_is_refused_or_can_be_kept(payload: dict[str, Any]) -> N
     if event is None:
         return
     written = events.to_bytes(event)
-    assert events.parse(written, tasks=TASKS, now=NOW) == event
+    assert parsing.parse(written, tasks=TASKS, now=NOW) == event
     # What passes can be a row: every string is Unicode text, the time fits microseconds.
     strings = {name: value for name, value in event.model_dump().items() if isinstance(value, str)}
     table = pa.Table.from_pylist([strings | {"json": written.decode(), "at": event.occurred_at}])

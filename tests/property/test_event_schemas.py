@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.errors import DeadLetterError
+from consumers.events import parsing
 from consumers.events import schemas as events
 from consumers.events.json_schemas import json_schemas
 from tests.support.sample_events import NOW, TASKS, VALID
@@ -62,7 +63,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
 
 def refusal(payload: Any) -> str | None:
     try:
-        events.parse(json.dumps(payload).encode(), tasks=TASKS, now=NOW)
+        parsing.parse(json.dumps(payload).encode(), tasks=TASKS, now=NOW)
     except DeadLetterError as error:
         return error.reason
     return None

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.errors import UserError
-from consumers.events.schemas import parse, to_bytes
+from consumers.events.parsing import parse
+from consumers.events.schemas import to_bytes
 from consumers.formats.importing import plan
 from consumers.formats.mapping import ColumnMapping
 from consumers.formats.options import ImportOptions

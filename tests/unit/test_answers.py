@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from config.errors import DeadLetterError
 from consumers.defence.agreement import relation
 from consumers.defence.flips import moves
+from consumers.events import parsing
 from consumers.events import schemas as events
 from consumers.events.answers import check_answer, stored_answer, target_of
 from consumers.events.targets import read_target
@@ -36,7 +37,7 @@ GOOD = [
 
 @pytest.mark.parametrize(("task", "answer"), GOOD)
 def test_answers_of_their_kind_are_read(task: str, answer: Any) -> None:
-    event = events.parse(wire(made(task, answer)), tasks=TASKS, now=NOW)
+    event = parsing.parse(wire(made(task, answer)), tasks=TASKS, now=NOW)
     assert isinstance(event, events.PredictionMade)
     assert event.answer == answer
     read = stored_answer(event.answer, TEXT)
@@ -65,7 +66,7 @@ BAD = [
 @pytest.mark.parametrize(("task", "answer", "field"), BAD)
 def test_answers_of_no_kind_are_refused_at_parse(task: str, answer: Any, field: str) -> None:
     with pytest.raises(DeadLetterError) as caught:
-        events.parse(wire(made(task, answer)), tasks=TASKS, now=NOW)
+        parsing.parse(wire(made(task, answer)), tasks=TASKS, now=NOW)
     assert caught.value.field == field
     assert len(caught.value.reason) < 1_000
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.errors import DeadLetterError
-from consumers.events import schemas as events
+from consumers.events import parsing
 from perennial_client.errors import RefusedError
 from perennial_client.feedback import event
 from perennial_client.kafka import _checked
@@ -38,6 +38,6 @@ def test_the_client_and_ingest_agree(changes: dict[str, Any]) -> None:
         value = None
     if value is None:
         with pytest.raises(DeadLetterError):
-            events.parse(json.dumps(sent).encode(), tasks=TASKS, now=NOW)
+            parsing.parse(json.dumps(sent).encode(), tasks=TASKS, now=NOW)
     else:
-        events.parse(value, tasks=TASKS, now=NOW)
+        parsing.parse(value, tasks=TASKS, now=NOW)

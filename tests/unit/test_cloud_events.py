@@ -12,6 +12,7 @@ from cloudevents.core.bindings import http, kafka
 from cloudevents.core.v1.event import CloudEvent
 
 from config.errors import DeadLetterError
+from consumers.events import parsing
 from consumers.events import schemas as events
 from consumers.events.cloud_events import batch_in, from_http, headers_of
 from tests.support.sample_events import NOW, TASKS
@@ -29,7 +30,7 @@ def cloud_event(kind: str, data: Any, **attributes: Any) -> CloudEvent:
 
 
 def read(value: bytes, headers: Any = (), arrived: datetime | None = NOW) -> events.AnyEvent:
-    return events.parse(value, tasks=TASKS, now=NOW, headers=tuple(headers), arrived=arrived)
+    return parsing.parse(value, tasks=TASKS, now=NOW, headers=tuple(headers), arrived=arrived)
 
 
 def on_kafka(event: CloudEvent, mode: str) -> events.AnyEvent:

@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from config.settings import load_settings
 from config.tasks import load_tasks
+from consumers.events import parsing
 from consumers.events import schemas as events
 from daemon.demo import names, stream
 from daemon.demo.stream import ENTITIES_TASK, TOPICS_TASK, NewsStream, Story
@@ -57,7 +58,7 @@ def test_every_event_is_taken_by_the_parser(before: list[Story], after: list[Sto
     for story in [*before[:100], *after[:100]]:
         sent = [source.article(story), *(source.gold(story, task) for task in (TOPICS_TASK, ENTITIES_TASK))]
         for event in sent:
-            parsed = events.parse(events.to_bytes(event), tasks=tasks, now=story.at)
+            parsed = parsing.parse(events.to_bytes(event), tasks=tasks, now=story.at)
             assert parsed == event
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from config.errors import DeadLetterError
+from consumers.events import parsing, targets
 from consumers.events import schemas as events
-from consumers.events import targets
 from consumers.events.json_schemas import json_schemas
 from consumers.rows.arriving.event_rows import payload_sha256
 from tests.support.sample_events import (
@@ -32,7 +32,7 @@ from tests.support.sample_events import (
 
 
 def parse(payload: Any) -> events.AnyEvent:
-    return events.parse(wire(payload), tasks=TASKS, now=NOW)
+    return parsing.parse(wire(payload), tasks=TASKS, now=NOW)
 
 
 @pytest.mark.parametrize(("payload", "field", "fault", "remedy"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
@@ -107,7 +107,7 @@ def test_a_time_slightly_ahead_is_taken() -> None:
 
 def test_now_may_stand_in_any_zone() -> None:
     elsewhere = NOW.astimezone(timezone(timedelta(hours=-11)))
-    assert events.parse(json.dumps(LABEL).encode(), tasks=TASKS, now=elsewhere) == parse(LABEL)
+    assert parsing.parse(json.dumps(LABEL).encode(), tasks=TASKS, now=elsewhere) == parse(LABEL)
 
 
 def test_an_open_task_takes_a_new_label() -> None:

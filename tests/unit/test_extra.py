@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from config.errors import DeadLetterError
 from consumers.erasure.tombstones import Tombstones, digest
+from consumers.events import parsing
 from consumers.events import schemas as events
 from consumers.events.extra import MAX_EXTRA_BYTES, kept
 from consumers.log.protocols import Position
@@ -19,7 +20,7 @@ from tests.support.sample_events import ARTICLE, FEEDBACK, LABEL, NOW, TASKS, wi
 
 
 def parse(payload: Any) -> events.AnyEvent:
-    return events.parse(wire(payload), tasks=TASKS, now=NOW)
+    return parsing.parse(wire(payload), tasks=TASKS, now=NOW)
 
 
 def row(event: events.AnyEvent) -> Any:

@@ -14,7 +14,8 @@ import pytest
 
 from config.errors import UserError
 from config.foreign.times import read_time
-from consumers.events.schemas import Article, Label, parse, to_bytes
+from consumers.events.parsing import parse
+from consumers.events.schemas import Article, Label, to_bytes
 from consumers.formats.files.source import Reading, identify
 from consumers.formats.importing import import_events
 from consumers.formats.mapping import ColumnMapping, parse_pairs, read_columns

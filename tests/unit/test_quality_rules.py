@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from config.errors import DeadLetterError, UserError
 from config.task_files.sections.quality import Quality
 from config.tasks import load_task
-from consumers.events.schemas import Article, parse
+from consumers.events.parsing import parse
+from consumers.events.schemas import Article
 from consumers.fitness import rules
 from consumers.text import quality
 from tests.support.buffers import NOW, TOPICS

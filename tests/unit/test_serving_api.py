@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from config.clock import utc_now
-from consumers.events.schemas import PREDICTIONS_TOPIC, PredictionMade, parse
+from consumers.events.parsing import parse
+from consumers.events.schemas import PREDICTIONS_TOPIC, PredictionMade
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.serving.models.batching import OverloadedError
 from daemon.serving.service import Service

@@ -13,7 +13,8 @@ import pytest
 
 from config.clock import utc_now
 from config.errors import RetryError
-from consumers.events.schemas import PREDICTIONS_TOPIC, PredictionMade, content_sha256, parse
+from consumers.events.parsing import parse
+from consumers.events.schemas import PREDICTIONS_TOPIC, PredictionMade, content_sha256
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.serving.feedback.corrections import CorrectionBook
 from daemon.serving.models.slot import SlotStatus

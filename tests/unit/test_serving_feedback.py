@@ -17,7 +17,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from config.errors import RetryError
 from consumers.dead_letters.store import DeadLetters
-from consumers.events.schemas import FEEDBACK_TOPIC, Feedback, parse
+from consumers.events.parsing import parse
+from consumers.events.schemas import FEEDBACK_TOPIC, Feedback
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import Position, RawEvent
 from daemon.flow.accepted import Accepted, AcceptedFeedback

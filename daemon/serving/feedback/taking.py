@@ -18,8 +18,8 @@ from config.clock import Clock, utc_now
 from config.errors import DeadLetterError, RetryError
 from config.sections import IngestSettings
 from config.tasks import TaskSpec
+from consumers.events import parsing, wire
 from consumers.events import schemas as events
-from consumers.events import wire
 from consumers.events.answers import stored_answer, target_of
 from consumers.events.cloud_events import Headers
 from consumers.events.errors import explain
@@ -130,7 +130,7 @@ class FeedbackDesk:
             raise DeadLetterError(reason, field="type")
         tolerance = timedelta(seconds=self._settings.future_tolerance_s)
         filled["source"] = _source(filled.get("source"), api_key)
-        event = events.parse(json.dumps(filled).encode(), tasks=tasks, now=now, future_tolerance=tolerance)
+        event = parsing.parse(json.dumps(filled).encode(), tasks=tasks, now=now, future_tolerance=tolerance)
         assert isinstance(event, events.Feedback)  # noqa: S101 - by its type, checked above
         if event.prediction_id is not None and (prediction := self._known_prediction(event.prediction_id)) is not None:
             if prediction.task != event.task:
