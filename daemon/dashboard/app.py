@@ -11,7 +11,20 @@ from starlette.responses import Response
 
 from daemon.dashboard import routing
 from daemon.dashboard.live import Live, Parts
-from daemon.dashboard.pages import acting, data, desk, flow, labels, letters, listed, models, records, reports, tasks
+from daemon.dashboard.pages import (
+    acting,
+    data,
+    desk,
+    flow,
+    label_changes,
+    labels,
+    letters,
+    listed,
+    models,
+    records,
+    reports,
+    tasks,
+)
 from daemon.dashboard.rendering import Renderer
 from daemon.dashboard.routing import Look, Page
 from daemon.dashboard.sources import Sources
@@ -27,6 +40,7 @@ PAGES: tuple[tuple[str, Right, Page], ...] = (
     ("/ui/tasks/{task}/labels.part", "view", tasks.labels),
     ("/ui/tasks/{task}/data", "review", data.page),
     ("/ui/tasks/{task}/data.html", "review", data.report),
+    ("/ui/tasks/{task}/labels", "view", label_changes.page),
     ("/ui/runs", "view", models.runs),
     ("/ui/runs/{run}", "view", models.run),
     ("/ui/runs/{run}/curve.json", "view", models.curve),
@@ -49,6 +63,7 @@ WRITES: tuple[tuple[str, Right, Page], ...] = (
     ("/ui/tasks/{task}/train", "operate", acting.train),
     ("/ui/tasks/{task}/pause", "operate", acting.pause),
     ("/ui/tasks/{task}/resume", "operate", acting.resume),
+    ("/ui/tasks/{task}/labels", "operate", label_changes.change),
     ("/ui/tasks/{task}/pin", "operate", acting.pin),
     ("/ui/tasks/{task}/unpin", "operate", acting.unpin),
     ("/ui/tasks/{task}/rollback", "operate", acting.roll_back),
@@ -61,7 +76,8 @@ WRITES: tuple[tuple[str, Right, Page], ...] = (
 )
 """Likewise, asked for with POST; each is an entry of the history.
 
-Answers at the desk and corrected labels are events, and the history tells of the latter once they are in force.
+Answers at the desk, corrected labels and changes of a task's labels are events. The history tells of corrected labels once they
+are in force; changes have a page of their own.
 """
 
 

@@ -24,8 +24,9 @@ AXE = Path(__file__).parent / "vendored" / "axe-4.14.1.min.js"
 """axe-core 4.14.1 from npm (MPL-2.0, its licence lies beside it), unchanged."""
 AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 PATHS = [
-    "/ui", f"/ui/tasks/{NAME}", "/ui/runs", "/ui/versions", f"/ui/versions/{NAME}/2", "/ui/history", "/ui/ingest", "/ui/feedback",
-    "/ui/dead-letters", "/ui/dead-letters/1", "/ui/system", "/ui/runbooks/PerennialNoLeader", "/ui/nothing",
+    "/ui", f"/ui/tasks/{NAME}", f"/ui/tasks/{NAME}/labels", "/ui/runs", "/ui/versions", f"/ui/versions/{NAME}/2", "/ui/history",
+    "/ui/ingest", "/ui/feedback", "/ui/dead-letters", "/ui/dead-letters/1", "/ui/system",
+    "/ui/runbooks/PerennialNoLeader", "/ui/nothing",
 ]  # fmt: skip
 WAIT_MS = 30_000
 

@@ -26,6 +26,7 @@ from consumers.log.open import open_event_log
 from consumers.log.protocols import Position, RawEvent
 from daemon.dashboard.app import PAGES, WRITES
 from daemon.dashboard.rendering import POLICY
+from daemon.labelling import label_changes as label_operations
 from daemon.serving.access.callers import Access
 from daemon.serving.access.key_ring import KeyRing
 from daemon.serving.access.sessions import LIFE_S, Sessions
@@ -42,6 +43,7 @@ from tests.support.inhabited import FEEDBACK
 
 TOKEN = "s3cret-token-of-the-page"
 VIEW = ["/ui", f"/ui/tasks/{NAME}", "/ui/runs", "/ui/versions", f"/ui/versions/{NAME}/1", "/ui/history", "/ui/ingest"]
+VIEW.append(f"/ui/tasks/{NAME}/labels")
 REVIEW = [
     f"/ui/tasks/{NAME}/data",
     "/ui/desk",
@@ -278,6 +280,50 @@ def test_every_button_does_what_its_command_does_and_history_tells_of_it(operato
         "/ui/tasks/{task}/train", "/ui/tasks/{task}/pause", "/ui/tasks/{task}/resume", "/ui/dead-letters/{number:int}/replay",
         "/ui/dead-letters/{number:int}/mend", "/ui/dead-letters/{number:int}/drop",
     }  # fmt: skip
+
+
+def test_labels_change_by_the_page_as_by_the_command(operator: httpx.Client, settings: Settings) -> None:
+    path = f"/ui/tasks/{NAME}/labels"
+    page = operator.get(path)
+    names = [one.name for one in label_operations.look(settings, NAME).labels]
+    assert all(f'value="{name}"' in page.text for name in names)
+
+    def send(**form: str | list[str]) -> httpx.Response:
+        fields = {"csrf": csrf(page), "reason": "as the desk is called", **form}
+        return operator.post(path, data=fields, headers={"Origin": str(operator.base_url)})
+
+    with closing(open_event_log(settings)) as log:
+        source = log.source("labels-test", [TOPIC_OF_TYPE["task_schema"]])
+        with closing(source):
+            sent = []
+            for form in (
+                {"what": "rename", "label": names[0], "into": "renamed"},
+                {"what": "merge", "label": names[:2], "into": names[0]},
+                {"what": "split", "label": names[0], "into": "one half\r\nother half\r\n"},
+                {"what": "retire", "label": names[1]},
+                {"what": "add", "into": "brand new"},
+            ):
+                answer = send(**form)
+                assert answer.status_code == 303, answer.text[:2000]
+                assert operator.get(answer.headers["location"]).status_code == 200
+                sent.append(answer.headers["location"].rpartition("=")[2])
+            events = [json.loads(one.value or b"") for one in source.poll(timeout_s=0.0, max_events=10_000)]
+    found = {one["event_id"]: one for one in events if one["event_id"] in sent}
+    assert [found[one].get("renames") for one in sent[:2]] == [{names[0]: "renamed"}, {names[1]: names[0]}]
+    assert found[sent[2]]["splits"] == {names[0]: ["one half", "other half"]}
+    assert (found[sent[3]]["retired"], found[sent[4]]["added"]) == ([names[1]], ["brand new"])
+    assert all(one["reason"] == "as the desk is called" and one["source"].endswith("on the page") for one in found.values())
+
+    for refused in (
+        {"what": "rename", "label": "nobody has it", "into": "x"},
+        {"what": "merge", "label": names[0], "into": "x"},
+        {"what": "undo", "id": "labels-000000000000"},
+        {"what": "explode"},
+        {"what": "add", "into": " "},
+        {"what": "retire", "label": names[0], "reason": " "},
+    ):
+        assert send(**refused).status_code == 409, refused
+    assert operator.post(path, data={"what": "retire", "label": names[0], "reason": "x"}).status_code == 403
 
 
 def test_a_dead_letter_is_mended_once_it_is_valid_and_dropped_with_a_reason(operator: httpx.Client, settings: Settings) -> None:

@@ -19,7 +19,7 @@ from consumers.events.schemas import TaskSchema
 from consumers.log.open import open_event_log
 from consumers.training_set.snapshot import TrainingSet
 from daemon.cli.main import app
-from daemon.operations import labels as operations
+from daemon.labelling import label_changes as operations
 from daemon.upkeep.asked import told
 from daemon.views.task import labels as views
 from tests.support.buffers import NOW, TOPICS, label, opened, stored, take

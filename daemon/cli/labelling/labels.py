@@ -47,7 +47,7 @@ def labels(  # noqa: PLR0917 - each is an option of the command
     as_json: AsJson = False,
 ) -> None:
     """Show a task's labels with rows and history, or change them."""
-    from daemon.operations import labels as operations  # noqa: PLC0415 - heavy
+    from daemon.labelling import label_changes as operations  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     if not (rename or merge or split or retire or add or undo):
