@@ -148,9 +148,35 @@ def _decides(
         small = seen.gain <= seen.required_gain < math.inf and seen.champion_version is not None
         return f"That decided: a gain of more than {wanted} was needed." if small else f"That decided. {first}".rstrip()
     if asked:
-        texts = counted(asked, "text")
-        return f"Answers to {texts} on which the two differ are asked for and may decide: `perennial review {seen.task}`."
+        return _answers(seen, policy, verdict, asked)
     return (first or "It is not decided.") if policy is None else _lacked(seen, policy, verdict, first, test_fraction)
+
+
+def _answers(seen: Comparison, policy: Promotion | None, verdict: str, asked: int) -> str:
+    """Say how many answers are asked for, and about how many of them would decide."""
+    texts, how = counted(asked, "text"), f"`perennial review {seen.task}`"
+    needed = None if policy is None else answers_lacking(seen, policy, verdict)
+    if needed is None:
+        return f"Answers to {texts} on which the two differ are asked for and may decide: {how}."
+    about = f"about {counted(_rounded(needed), 'more answer')} where they differ would decide"
+    return f"Answers to {texts} on which the two differ are asked for; {about}: {how}."
+
+
+def answers_lacking(seen: Comparison, policy: Promotion, verdict: str) -> int | None:
+    """Return about how many more answers where the two differ would decide; None where that cannot be told.
+
+    The error of a gain is made where the two differ, whatever the metric: of n such texts it shrinks with 1 / n. So many further
+    test rows as would decide hold as many of them as one has to ask about. After a look, the information that it had says it: of
+    the texts on which they differ, those that were asked about and those among the test rows, it is the share of what is planned.
+    """
+    if seen.asked is None:
+        lack = lack_of(seen, policy, verdict)
+        return None if lack is None or seen.rows < policy.min_test_examples else lack.differing or None
+    test = seen.asked.test
+    if verdict != "insufficient_evidence" or test is None or test.now is None or math.isinf(test.planned):
+        return None
+    differ = seen.asked.labelled + seen.asked.test_rows * seen.asked.disagreement
+    return math.ceil(differ * (test.planned / test.now.information - 1.0)) if test.now.information < test.planned else None
 
 
 def _lacked(seen: Comparison, policy: Promotion, verdict: str, first: str, test_fraction: float | None) -> str:

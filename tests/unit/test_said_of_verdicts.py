@@ -14,15 +14,17 @@ from structlog.testing import capture_logs
 
 from config.task_files.sections.promotion import Promotion
 from registry import promotion
-from registry.evidence.in_words import InWords, lack_of, of_run, tell
+from registry.evidence.in_words import InWords, answers_lacking, lack_of, of_run, tell
 from registry.judging import gate, reach
 from registry.people.pools import Drawn
 from registry.store import Registry
 from tests.support.registries import add_version
 from tests.support.scored import topics
 from tests.unit.test_gate import POLICY, seen
-from trainers.compare.comparison import Comparison
+from trainers.compare.comparison import Asked, Comparison
 from trainers.compare.metrics import catalog
+from trainers.compare.sequential.look import Look
+from trainers.compare.sequential.pair import PairTest
 
 TASK = "news-topics"
 
@@ -49,8 +51,27 @@ def test_what_was_measured_and_what_would_decide_it() -> None:
     )
 
 
-def test_where_people_are_asked_already_that_is_what_decides() -> None:
-    assert "37 texts" in said(undecided(), asked=37).decides
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_where_people_are_asked_already_their_answers_decide_and_how_many_is_told(metric: str) -> None:
+    found = undecided(metric=metric, scale=catalog.find(metric).scale)
+    told = "Answers to 20 texts on which the two differ are asked for; about 37 more answers where they differ would decide"
+    assert said(found, asked=20).decides == f"{told}: `perennial review news-topics`."
+    assert "may decide" in said(undecided(rows=150), asked=20).decides, "of so few rows nothing is known"
+    assert "may decide" in said(undecided(discordant=None), asked=20).decides
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_after_a_look_its_information_says_how_many_answers_are_lacking(metric: str) -> None:
+    test = PairTest(level=0.004, planned=4_000.0, drawn=0.25, now=Look(information=1_000.0, share=0.25), gain=0.02)
+    asked = Asked(pool=2_000, disagreement=0.1, requests=40, labelled=40, test_rows=200, test=test)
+    found = undecided(metric=metric, scale=catalog.find(metric).scale, asked=asked, rows=240)
+    # A quarter of what is planned is there, of 40 answers and 20 test rows on which the two differ: 180 are lacking.
+    assert answers_lacking(found, POLICY, "insufficient_evidence") == 180
+    told = tell(found, POLICY, version="news-topics/v18", verdict="insufficient_evidence", reasons=["unsure"], asked=20)
+    assert "about 180 more answers where they differ would decide" in told.decides
+    over = found.model_copy(update={"asked": asked.model_copy(update={"test": test.model_copy(update={"planned": 900.0})})})
+    assert answers_lacking(over, POLICY, "insufficient_evidence") is None
+    assert answers_lacking(found, POLICY, "keep") is None
 
 
 @pytest.mark.parametrize(
