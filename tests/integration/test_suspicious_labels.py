@@ -188,3 +188,26 @@ def test_an_answer_in_the_lane_corrects_the_labels_themselves_or_settles_what_wa
         room.take_in()
         settling = [row for row in rows_of(room.buffer.folder, "examples", ["text", "settles"]).to_pylist() if row["settles"]]
     assert settling == [{"text": right, "settles": True}]
+
+
+def test_of_several_labels_each_is_judged_by_itself(tmp_path: Path, settings: Settings) -> None:
+    task = TASK.model_copy(update={"kind": "multilabel"})
+    names = {"goal": ["sport"], "vote": ["politics"], "rate": ["economy", "politics"]}
+
+    def said(event_id: str, text: str, labels: list[str]) -> Any:
+        return label(event_id, text, target={"labels": labels})
+
+    rows = [said(f"{word}-{n}", f"{word} number {n} of the day", labels) for word, labels in names.items() for n in range(12)]
+    rows += [said("missing", "rate cut at last", ["economy"]), said("too-many", "goal after the break", ["economy", "sport"])]
+    rows += [said("rare", "goal in the snow", ["sport", "weather"])]
+    with opened(tmp_path / "b", tasks={**TASKS, task.name: task}) as buffer:
+        fill(buffer, rows)
+        found = look(buffer, settings, task)
+        last = kept.read(settings.suspicious_dir, Doubts, task.name)
+    assert found["missing"].suggested == {"labels": ["economy", "politics"]}
+    assert found["too-many"].suggested == {"labels": ["sport"]}
+    assert set(found) == {"missing", "too-many"}
+    assert last is not None
+    assert last.judged == 39
+    assert last.not_judged is not None
+    assert "weather (1)" in last.not_judged

@@ -7,6 +7,7 @@ mean probability of j over the rows that are labelled j; where that is another l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,3 +74,31 @@ def in_doubt(probabilities: Floats, labels: Ids) -> list[InDoubt]:
     wrong = (confident.max(axis=1) >= 0.0) & (counts_for != own)
     found = [InDoubt(int(judged[at]), int(counts_for[at]), float(1.0 - shown[at, own[at]])) for at in np.flatnonzero(wrong)]
     return sorted(found, key=lambda one: (-one.score, one.place))
+
+
+@dataclass(frozen=True, slots=True)
+class OfLabels:
+    """What is in doubt where a text may have several labels."""
+
+    judged: npt.NDArray[np.bool_]
+    """Shape (n): rows that were judged by at least one label."""
+    doubts: Mapping[int, Mapping[int, float]]
+    """By row the labels that are probably missing or wrongly given, each with its score (0..1)."""
+
+
+def in_doubt_by_label(features: Matrix, has: npt.NDArray[np.bool_], groups: Ids, *, seed: int = 0) -> OfLabels:
+    """Return the labels in doubt, each judged by itself: a text has it or has it not.
+
+    `has` has shape (n, labels); the rest is as for `cross_validated`. Confident learning per label is what the paper's authors
+    do for several labels (A. Thyagarajan and others, "Identifying Incorrect Annotations in Multi-Label Classification Data",
+    2022), whose score of a text is a mean over labels; here a person is asked of one text, so the worst label counts.
+    """
+    judged = np.zeros(len(has), dtype=bool)
+    doubts: dict[int, dict[int, float]] = {}
+    for label in range(has.shape[1]):
+        own = has[:, label].astype(np.intp)
+        probabilities = cross_validated(features, own, groups, seed=seed)
+        judged |= np.isfinite(probabilities).all(axis=1)
+        for one in in_doubt(probabilities, own):
+            doubts.setdefault(one.place, {})[label] = one.score
+    return OfLabels(judged, doubts)
