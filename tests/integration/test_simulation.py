@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from consumers.history.playing import Player
 from consumers.tables.columns import is_one_of
 from daemon.operations.simulating import simulate as module
 from daemon.operations.simulating.simulate import simulate
+from daemon.operations.simulating.ways import SAMPLED
 from daemon.training.concluding.telling import Teller
 from daemon.views.models.simulation import Simulation
 from tests.support import buffers, simulated
@@ -201,6 +203,23 @@ def test_a_history_shorter_than_one_trigger_has_no_run_and_says_why(tmp_path: Pa
         (one,) = found.policies
         assert (one.runs, one.quality, one.complete) == ((), None, True)
         assert "8 of 20 new examples" in found.notes[0]
+
+
+def test_sampled_training_trains_what_it_says_and_opens_no_candidate(tmp_path: Path) -> None:
+    trained: list[tuple[str, int, str]] = []
+
+    def learns(spec: JobSpec) -> JobResult:
+        trained.append((spec.task.training.tuning, spec.task.training.max_rows, spec.task.export))
+        return simulated.learns(spec)
+
+    with closing(Recorded(tmp_path)) as made:
+        made.day(labels=25, held_out=25)
+        found = played(made, "current", periods=0, ways=replace(SAMPLED, runner=ways(learns).runner, score=simulated.scores))
+        most = made.world.tasks[NAME].training.max_rows
+    (one,) = found.policies
+    assert (found.training, found.training_told.partition(":")[0]) == ("sampled", "Sampled training")
+    assert [(run.state, run.verdict) for run in one.runs] == [("decided", "insufficient_evidence")]
+    assert trained == [("never", min(most, 5_000), "none")]
 
 
 def test_two_policies_that_are_the_same_are_played_once(weeks: Recorded, tmp_path: Path) -> None:

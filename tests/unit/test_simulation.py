@@ -208,6 +208,17 @@ def test_the_command_prints_each_policy_in_80_columns(simulated: dict[str, Any],
     assert given["ways"] is REAL
 
 
+def test_the_command_says_why_runs_failed(simulated: dict[str, Any]) -> None:
+    (one,) = made(policies=1).policies
+    failed = one.runs[0].model_copy(update={"state": "failed", "verdict": None, "why": "the child ran out of memory"})
+    simulated["found"] = made(policies=1).model_copy(
+        update={"policies": (one.model_copy(update={"runs": (failed,) * 5 + one.runs[1:]}),)}
+    )
+    done = CliRunner().invoke(app, ["simulate", "--task", "news-topics"])
+    assert done.output.count("the child ran out of memory") == 3
+    assert "2 more failed runs" in " ".join(done.output.split())
+
+
 def test_a_stopped_command_prints_what_was_done_and_ends_with_130(simulated: dict[str, Any], tmp_path: Path) -> None:
     simulated["found"] = made(stopped=True)
     picture = tmp_path / "plot.svg"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _NICE = 19
 _SHOWN_RUNS = 40
+_SHOWN_FAILURES = 3
 _STOPPED = 130
 _MOST_POLICIES = 4
 
@@ -127,6 +128,11 @@ def _print_runs(one: PolicyPlayed, found: Simulation) -> None:
     table("", ("at", "trigger", "verdict", found.scale.title, "version", "CPU s"), rows, empty="no run")
     if len(slow) > _SHOWN_RUNS:
         say(f"and {counted(len(slow) - _SHOWN_RUNS, 'more run')}; --json has them all")
+    failed = [run for run in one.runs if run.state == "failed"]
+    for run in failed[:_SHOWN_FAILURES]:
+        say(f"- failed on {run.at:%Y-%m-%d %H:%M} ({run.key}): {run.why}", indent=2)
+    if len(failed) > _SHOWN_FAILURES:
+        say(f"and {counted(len(failed) - _SHOWN_FAILURES, 'more failed run')}; --json says why", indent=2)
 
 
 def _print_figures(found: Simulation) -> None:
