@@ -80,7 +80,7 @@ class Noisy:
 def main() -> None:
     """Read the arguments, measure, report."""
     arguments = report.parser(__doc__ or "").parse_args()
-    train, test, seeds, shares = (600, 500, 1, (0.3,)) if arguments.quick else (_TRAIN, _TEST, _SEEDS, _WRONG)
+    train, test, seeds, shares = (600, 500, 3, (0.3,)) if arguments.quick else (_TRAIN, _TEST, _SEEDS, _WRONG)
     texts, truth = _read("ag_news/train_30k.csv.xz", train * seeds)
     test_texts, gold = _read("ag_news/test.csv.xz", test)
     encoder, began = Encoder("minilm"), time.process_time()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,9 +75,12 @@ def topics(**promotion: object) -> TaskSpec:
     )
 
 
-def compared(task: TaskSpec, scores: pa.Table, *, champion: str | None = "news-topics/v3", looks: int = 1) -> Comparison:
+def compared(
+    task: TaskSpec, scores: pa.Table, *, champion: str | None = "news-topics/v3", looks: int = 1,
+    known: Collection[str] | None = None,
+) -> Comparison:  # fmt: skip
     """Return the comparison of a scores table."""
     return compare(
         task, run_id="run-1", champion_version=champion, opponent=champion or "baseline: most frequent label", scores=scores,
-        candidate_latency=Latency(p50_ms=4.0, p99_ms=9.0), champion_latency=None, size_mib=87.5, looks=looks, seed=1,
+        candidate_latency=Latency(p50_ms=4.0, p99_ms=9.0), champion_latency=None, size_mib=87.5, looks=looks, seed=1, known=known,
     )  # fmt: skip

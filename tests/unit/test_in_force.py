@@ -12,7 +12,9 @@ from config.tasks import TaskSpec
 from consumers.training_set.snapshot import Manifest
 from perennial_artifact.labels import LabelSet
 from tests.support.buffers import NOW
-from trainers.compare.in_force import with_labels_in_force
+from tests.support.scored import compared, labelled, topics
+from trainers.compare.in_force import known_in_force, with_labels_in_force
+from trainers.compare.slices import OVERLAP
 from trainers.learners.label_set import grow
 
 SPEC = TaskSpec.model_validate(
@@ -90,3 +92,17 @@ def test_an_example_of_a_label_that_is_gone_is_not_asked() -> None:
     examples = [{"text": "A", "label": "gossip"}, {"text": "B", "label": "cup"}]
     spec = TaskSpec.model_validate({**SPEC.model_dump(exclude_defaults=True), "must_not_break": examples})
     assert [example.text for example in still_asked(spec)] == ["B"]
+
+
+def test_what_a_model_can_answer_is_told_by_the_names_in_force() -> None:
+    assert known_in_force(SPEC, ["cup", "league", "gossip", "news"]) == {"sport", "news"}
+
+
+def test_rows_whose_labels_both_know_are_a_slice() -> None:
+    task = topics()
+    gold = ["sport"] * 30 + ["football"] * 30
+    table = labelled(gold, gold, ["sport"] * 60)
+    found = {one.name: one for one in compared(task, table, known=["sport", "politics"]).slices}
+    assert (found[OVERLAP].rows, found[OVERLAP].champion_score, found[OVERLAP].candidate_score) == (30, 1.0, 1.0)
+    assert OVERLAP not in {one.name for one in compared(task, table, known=["sport", "football"]).slices}, "it knows them all"
+    assert OVERLAP not in {one.name for one in compared(task, table).slices}, "nobody says what it knows"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import chain
 from typing import Any
 
@@ -26,7 +26,7 @@ from trainers.compare.readiness import Readiness
 from trainers.compare.reading import reading_of
 from trainers.compare.sequential.pair import PairTest
 from trainers.compare.signals import as_numbers, as_texts_with_labels, signal_slices
-from trainers.compare.slices import Slice, label_slices, places_of, slice_of, slices_of
+from trainers.compare.slices import OVERLAP, Slice, label_slices, of_known_labels, places_of, slice_of, slices_of
 
 
 class Latency(BaseModel):
@@ -171,12 +171,14 @@ def compare(
     size_mib: float,
     looks: int = 1,
     seed: int = 0,
+    known: Collection[str] | None = None,
 ) -> Comparison:
     """Return both models' scores on identical rows, and what resampling says of the difference.
 
     `scores` has the columns example_id, role (test, anchor or corrections), story_id, document_id, event_time, language, gold,
-    candidate and opponent (the last three as JSON). Rows of role test decide; the others are slices. Raises `UserError` where the
-    policy cannot be read on the metric's scale, `RunFailedError` where an answer cannot be scored.
+    candidate and opponent (the last three as JSON). Rows of role test decide; the others are slices. `known`: the labels that the
+    champion can answer, under the names in force; where test rows carry others too, those that do not are a slice. Raises
+    `UserError` where the policy cannot be read on the metric's scale, `RunFailedError` where an answer cannot be scored.
     """
     policy, metric = task.promotion, catalog.of(task)
     answers, roles = Answers.read(scores), scores["role"]
@@ -197,6 +199,8 @@ def compare(
     numbers, labelled = (as_numbers(deciding), as_texts_with_labels(deciding)) if task.signals else (deciding, deciding)
     needed = 0.0 if champion_version is None else required_gain(policy, champion_score, metric.scale)
     places = places_of(scores, test, {guard.slice for guard in policy.slices})
+    if known is not None and 0 < len(both := of_known_labels(task, deciding, test, known)) < len(test):
+        places[OVERLAP] = both
     parts = Parts(metric, read, scores, answers, test, stories, places, signals=bool(task.signals), seed=seed)
     return Comparison(
         task=task.name,

@@ -43,3 +43,8 @@ def name_of(label: str, task: TaskSpec) -> str | None:
 def with_labels_in_force(model: Predictor, task: TaskSpec, labels: Collection[str]) -> Predictor:
     """Return a model that knows `labels` as it answers under the labels in force: itself, where none of its has changed."""
     return InForce(model, task) if any(name_of(label, task) != label for label in labels) else model
+
+
+def known_in_force(task: TaskSpec, labels: Collection[str]) -> frozenset[str]:
+    """Return what a model that knows `labels` can answer, under the names in force."""
+    return frozenset(name for label in labels if (name := name_of(label, task)) is not None)

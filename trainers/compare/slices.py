@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from trainers.compare.answers import Where, rows_where
+from config.kinds import catalog as kinds
+from config.tasks import TaskSpec
+from trainers.compare.answers import Answers, Where, rows_where
 from trainers.compare.metrics.metric import LabelScores, Metric
 from trainers.compare.metrics.scale import MaybeInfinite
 from trainers.compare.reading import Reading
@@ -23,6 +25,8 @@ LENGTH = "length"
 """The column of scores with each text's length in characters."""
 LABEL = "label:"
 SOURCE = "source:"
+OVERLAP = "labels that both know"
+"""Test rows without a label that the champion cannot know: it is of before that label, and is wrong on all others."""
 
 
 class Slice(BaseModel):
@@ -82,6 +86,12 @@ def places_of(scores: pa.Table, test: Where, guarded: Collection[str]) -> dict[s
         told = scores["source"].take(pa.array(test))
         parts |= {f"{SOURCE}{name}": test[rows_where(told, name)] for name in sources}
     return parts
+
+
+def of_known_labels(task: TaskSpec, deciding: Answers, test: Where, known: Collection[str]) -> Where:
+    """Return those of the rows `test`, whose answers are `deciding`, that carry `known` labels alone."""
+    kind, names = kinds.get(task.kind), frozenset(known)
+    return test[[names.issuperset(kind.labels(gold)) for gold in deciding.gold]] if len(test) else test
 
 
 def slices_of(metric: Metric, read: Reading, places: Mapping[str, Where]) -> Iterator[Slice]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -11,10 +12,11 @@ import pyarrow.compute as pc
 import structlog
 
 from config.errors import RunFailedError
+from config.tasks import TaskSpec
 from perennial_artifact.predictor import Predictor
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
-from trainers.compare.in_force import with_labels_in_force
+from trainers.compare.in_force import known_in_force, with_labels_in_force
 from trainers.job import siding
 from trainers.job.beside import baseline_name, baseline_of, baseline_score
 from trainers.job.fit import Fit
@@ -90,6 +92,7 @@ def compare_models(job: Job, selection: RunRows, *, answered: int = 0) -> Compar
         size_mib=sum(path.stat().st_size for path in job.model.rglob("*") if path.is_file()) / 2**20,
         looks=spec.looks,
         seed=spec.training.seed,
+        known=None if spec.champion is None or opponent_version is None else _known(spec.task, spec.champion),
     )
     baseline = None
     if spec.baseline_too and opponent_version is not None:
@@ -111,6 +114,12 @@ def compare_models(job: Job, selection: RunRows, *, answered: int = 0) -> Compar
     except (RunFailedError, LookupError, TypeError, ValueError):  # only shown: no reason for the run to fail
         _LOG.exception("run.sides_failed", next="the report says nothing of oracle and people")
     return Compared(found, scores.num_rows, cut, baseline, gap, fit, beside)
+
+
+def _known(task: TaskSpec, champion: Path) -> frozenset[str] | None:
+    """Return the labels that a champion can answer; None where it does not tell, or answers none."""
+    labels = described(champion).labels
+    return known_in_force(task, labels) if labels else None
 
 
 def _from_features(
