@@ -49,7 +49,7 @@ class OneSided:
         beside = f"others in {self.others / self.of_others:.0%} of {self.of_others:,}"
         return (
             f"{self.annotator} answered {self.words} in {self.same:,} of {self.of:,} texts ({self.same / self.of:.0%}; "
-            f"{beside}): look at some of these texts (the desk's lane `adjudication` where two people differ), and ask them to "
+            f"{beside}): look at some of these texts (the desk's lane Adjudication, where two people differ), and ask them to "
             "label anew or let others label the same texts"
         )
 
@@ -101,5 +101,5 @@ def _key(target: Target) -> str:
 def _words(target: Target) -> str:
     if "labels" in target:
         names = [str(name) for name in target["labels"]]
-        return ", ".join(f"`{name}`" for name in names) if names else "nothing"
-    return f"`{kinds.of(target).in_words(target)}`"
+        return ", ".join(f'"{name}"' for name in names) if names else "nothing"
+    return f'"{kinds.of(target).in_words(target)}"'

@@ -13,7 +13,8 @@ from config.settings import Settings
 from consumers.buffer.writer import BufferWriter
 from consumers.rows.backlog import TextRow
 from consumers.text import near_copies
-from daemon.views.data import near, report, sections
+from daemon.operations import near_copies as near_copy_operations
+from daemon.views.data import report, sections
 from daemon.views.data.report import DataReport
 from tests.support.buffers import NOW, TASKS, TOPICS, feedback, finding, judge, label, opened, stored
 
@@ -174,7 +175,7 @@ def test_near_copies_that_were_found_stay_in_sight_without_another_look(tmp_path
         assert read(buffer, settings, near=False).near_copies is None
         found = read(buffer, settings)
         assert found.near_copies is not None
-        near.keep(settings, TASK.name, found.near_copies, at=NOW)
+        near_copy_operations.keep(settings, TASK.name, found.near_copies, at=NOW)
         kept = read(buffer, settings, near=False)
     assert kept.near_copies is not None
     assert kept.near_copies.at == NOW

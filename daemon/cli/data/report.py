@@ -37,14 +37,14 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Tell what the buffer holds for a task, by label, source, language, month and side, with leaks, shifts and holes."""
-    from daemon.views.data import near as of_near  # noqa: PLC0415 - heavy
+    from daemon.operations import near_copies  # noqa: PLC0415 - heavy
     from daemon.views.data import report as views  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with opened(settings, task) as (spec, buffer):
         found = views.read(buffer, spec, settings, now=datetime.now(UTC), near=near)
     if near and found.near_copies is not None:
-        of_near.keep(settings, task, found.near_copies, at=found.at)
+        near_copies.keep(settings, task, found.near_copies, at=found.at)
     if output is not None:
         _write(found, output)
     if as_json:

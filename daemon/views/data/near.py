@@ -40,36 +40,31 @@ class NearCopies(View):
     """When they were looked for; None: just now."""
 
 
-class _Pair(View):
+class Pair(View):
+    """A pair, without words."""
+
     test_id: str
     train_id: str
     alike: float
 
 
-class _Kept(View):
+class Kept(View):
+    """What the file of a task holds."""
+
     at: datetime
     test: int
     train: int
     by_embedding: int
     by_words: int
     either: int
-    pairs: tuple[_Pair, ...]
-
-
-def keep(settings: Settings, task: str, found: NearCopies, *, at: datetime) -> None:
-    """Keep what was found for the page, without words of the texts."""
-    from consumers.labelling import kept  # noqa: PLC0415 - heavy
-
-    counts = found.model_dump(include={"test", "train", "by_embedding", "by_words", "either"})
-    pairs = tuple(_Pair(test_id=one.test_id, train_id=one.train_id, alike=one.alike) for one in found.examples)
-    kept.write(settings.near_copies_dir, _Kept(at=at, pairs=pairs, **counts), task)
+    pairs: tuple[Pair, ...]
 
 
 def last(settings: Settings, buffer: BufferReader, task: str) -> NearCopies | None:
     """Return what the last look found; None where nobody ever looked. Pairs of which a row is gone are left out."""
     from consumers.labelling import kept  # noqa: PLC0415 - heavy
 
-    found = kept.read(settings.near_copies_dir, _Kept, task)
+    found = kept.read(settings.near_copies_dir, Kept, task)
     if found is None:
         return None
     ids = sorted({name for pair in found.pairs for name in (pair.test_id, pair.train_id)})

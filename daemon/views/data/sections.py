@@ -86,7 +86,7 @@ def _leaks(found: DataReport) -> tuple[Block, ...]:
     ]
     near = found.near_copies
     if near is None:
-        told = f"Nobody has looked for near copies: `perennial data report {found.task}` does, and then they stand here."
+        told = f"Nobody has looked for near copies: the command perennial data report {found.task} does; then they stand here."
         blocks.append(Text(told, quiet=True))
     else:
         blocks.append(

@@ -1,0 +1,16 @@
+"""Keeps what a look at a task's data found of near copies, so that the page has it too."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from config.settings import Settings
+from consumers.labelling import kept
+from daemon.views.data.near import Kept, NearCopies, Pair
+
+
+def keep(settings: Settings, task: str, found: NearCopies, *, at: datetime) -> None:
+    """Keep counts and ids, and no words of the texts."""
+    counts = found.model_dump(include={"test", "train", "by_embedding", "by_words", "either"})
+    pairs = tuple(Pair(test_id=one.test_id, train_id=one.train_id, alike=one.alike) for one in found.examples)
+    kept.write(settings.near_copies_dir, Kept(at=at, pairs=pairs, **counts), task)
