@@ -55,10 +55,8 @@ def _figure(found: Simulation) -> Figure:
         _draw_quality(quality, policy, color, dashes)
         _draw_cost(cost, policy, color, dashes, ends=(found.since, found.until))
     quality.set_ylabel(found.scale.title, color=plots.QUIET)
-    if any(period.score is not None for policy in found.policies for period in policy.periods):
-        quality.legend(frameon=False, fontsize=8, loc="lower right")
-    else:
-        cost.legend(frameon=False, fontsize=8, loc="upper left")
+    # Costs add up, so that corner stays empty; no corner of the other plot does for sure.
+    cost.legend(frameon=False, fontsize=8, loc="upper left")
     for axes in (quality, cost):
         axes.grid(axis="y", color=plots.FAINT, linewidth=0.8)
     cost.set_ylim(bottom=0)
