@@ -166,7 +166,8 @@ def label(
         known = {one.text_sha256 for one in chosen if _is_known(ledger, oracle.prompt, one)}
         told = None
         if batch:
-            every = {one.text_sha256: Text(one.text_sha256, one.text) for one in texts.unlabelled}
+            there = [*_of_others(settings, task, oracle, ledger), *texts.unlabelled]
+            every = {one.text_sha256: Text(one.text_sha256, one.text) for one in there}
             batching = Batching(task, settings.oracle, ledger, endpoint, prompt=oracle.prompt, texts=every, sleep=time.sleep)
             told = batching.fill([every[one.text_sha256] for one in chosen], progress)
             if told.stopped:
@@ -183,9 +184,17 @@ def _refuse_under_way(ledger: Ledger, name: str) -> None:
     if jobs.open_jobs(ledger, name):
         message = (
             f"a batch of task {name!r} may be under way at the endpoint, and texts of it would be paid twice; go on with "
-            f"`perennial oracle label {name} --batch`, or give up its answers with --give-up-batch"
+            f"`perennial oracle label {name} --most N --batch`, or give its answers up with --give-up-batch"
         )
         raise UserError(message)
+
+
+def _of_others(settings: Settings, task: TaskSpec, oracle: Oracle, ledger: Ledger) -> Sequence[WeakText]:
+    """Return also texts that other prompts labelled, where a batch is under way: it may be of a command with `again`."""
+    if not jobs.open_jobs(ledger, task.name):
+        return ()
+    with opening.buffer(settings) as buffer:
+        return buffer.weak_texts(task, task.training.max_rows, but_of=oracle.prompt).unlabelled
 
 
 def _is_known(ledger: Ledger, prompt: str, text: WeakText) -> bool:

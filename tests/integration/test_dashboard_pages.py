@@ -422,7 +422,7 @@ def test_a_label_is_corrected_on_its_page_as_by_its_command(
     assert operator.post(path, data=whole, headers=ours).status_code == 403
     for wrong, words in (
         ({"label": "B"}, "says that already"), ({"reason": " "}, "reason is missing"), ({"annotator": ""}, 'role="alert"'),
-        ({"label": ""}, "what is right is missing"),
+        ({"label": ""}, "what is right is missing"), ({"label": "", "target": "[" * 5_000}, "what is right is missing"),
     ):  # fmt: skip
         refused = write(operator, path, **(whole | wrong))
         assert refused.status_code == 409

@@ -272,6 +272,20 @@ def test_a_command_that_was_cut_off_before_it_withdrew_is_made_good(settings: Se
     assert [one.labels for one in oracle_labels.prompts(settings, "mine")] == [90, 0]
 
 
+def test_answers_of_a_batch_are_kept_whatever_the_command_that_goes_on_asks_for(
+    settings: Settings, served: Model, tmp_path: Path
+) -> None:
+    oracle.label(settings, "mine", 3, force=True)
+    stored(settings, tmp_path / "r-1", 1_000)
+    rubric(settings, "What is it mainly about?")
+    with patch.object(BatchEndpoint, "get", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        oracle.label(settings, "mine", 90, force=True, again=True, batch=True)
+    asked = len(served.bodies)
+    assert oracle.label(settings, "mine", 1, force=True, batch=True).labelled == 1
+    made = oracle.label(settings, "mine", 90, force=True, again=True)
+    assert (made.labelled, made.withdrawn, len(served.bodies)) == (90, 3, asked), "what another prompt labelled was paid once"
+
+
 def test_a_prompt_that_was_fitted_to_the_first_sample_fails_on_the_fresh_one(settings: Settings, served: Model) -> None:
     known: set[str] = set()
 

@@ -64,6 +64,8 @@ class Batches:
     """Status of whatever batches are asked for; 0: none is refused."""
     lists: bool = True
     """Whether it can list batches."""
+    page: dict[str, Any] | None = None
+    """What it lists in their place."""
     files: dict[str, bytes] = field(default_factory=dict)
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
     looks: int = 0
@@ -91,8 +93,8 @@ class Batches:
             self.lost -= 1
             return (0, b"") if self.lost >= 0 else (200, json.dumps(made).encode())
         if not rest:
-            rows = [self.made[name] for name in reversed(self.made)]
-            return (200, json.dumps({"data": rows, "has_more": False}).encode()) if self.lists else (405, b"{}")
+            whole = {"data": [self.made[name] for name in reversed(self.made)], "has_more": False}
+            return (200, json.dumps(whole if self.page is None else self.page).encode()) if self.lists else (405, b"{}")
         found = self.made.get(rest)
         if found is None:
             return 404, b"{}"

@@ -18,7 +18,7 @@ from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.asking import Oracle, Text
 from consumers.labelling.oracle.batch_endpoint import BatchEndpoint
 from consumers.labelling.oracle.batching import Batching, Told
-from consumers.labelling.oracle.endpoint import Endpoint
+from consumers.labelling.oracle.endpoint import Endpoint, RejectedError, UnavailableError
 from consumers.labelling.oracle.ledger import Cap, Ledger, Price
 from tests.support import oracles
 from tests.support.oracles import KEY, Model, model, task
@@ -260,6 +260,43 @@ def reserved(asking: Asking, text: Text) -> int:
     most = asking.spent.tokens - before
     asking(text)
     return most
+
+
+@pytest.mark.parametrize(
+    "page", [{}, {"data": None}, {"data": ["?"]}, {"data": [], "has_more": True}, {"data": [{"id": "batch-9"}], "has_more": True}]
+)
+def test_where_not_all_batches_are_listed_none_is_sent_again(asking: Asking, page: dict[str, Any]) -> None:
+    with patch.object(jobs, "sent", side_effect=_KilledError), pytest.raises(_KilledError):
+        asking(TEXTS[0])
+    asking.served.batches.page = page
+    with pytest.raises(UserError, match="give-up-batch"):
+        asking(TEXTS[0])
+    asking.served.batches.page = None
+    assert asking(TEXTS[0]).answered == 1
+    assert asking.paid["Article 0"] == len(asking.served.batches.made) == 1
+
+
+def test_answers_that_are_gone_there_say_how_to_go_on(asking: Asking) -> None:
+    with patch.object(BatchEndpoint, "get", side_effect=_KilledError), pytest.raises(_KilledError):
+        asking(TEXTS[0])
+    asking.served.batches.files.clear()
+    told = asking(TEXTS[0])
+    assert ("404" in told.stopped, "give-up-batch" in told.stopped, len(asking.open)) == (True, True, 1)
+    assert asking(TEXTS[0], give_up=True).answered == 1
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_batch_that_is_refused_says_whether_it_may_have_been_sent(asking: Asking, lost: int) -> None:
+    asked = list[str]()
+
+    def create(_batches: BatchEndpoint, name: str, _file: str) -> None:
+        asked.append(name)
+        raise UnavailableError("no answer", may_cost=True) if len(asked) <= lost else RejectedError("no")
+
+    with patch.object(BatchEndpoint, "create", create), pytest.raises(UserError, match="may have" if lost else "Nothing"):
+        asking(TEXTS[0])
+    assert len(asking.open) == lost
+    assert bool(asking.served.batches.files) == bool(lost), "what was surely not sent leaves no article there"
 
 
 def test_many_texts_go_into_several_batches(asking: Asking) -> None:

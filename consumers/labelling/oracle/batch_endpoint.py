@@ -79,21 +79,26 @@ class BatchEndpoint:
         return self._batch(self._sent("GET", f"/batches/{batch_id}"))
 
     def named(self, name: str) -> Batch | None:
-        """Return the batch of a name; None where the endpoint has none. Raises `MissingError` where it cannot list batches."""
+        """Return the batch of a name; None where the endpoint has none.
+
+        Raises `MissingError` where it cannot list all of its batches: one that is not seen would be sent, and paid, again.
+        """
         after = ""
         for _page in range(_MOST_PAGES):
             page = self._sent("GET", f"/batches?limit=100{after}")
             there = page.get("data")
-            rows = [row for row in there if isinstance(row, dict)] if isinstance(there, list) else []
-            for row in rows:
+            if not isinstance(there, list) or not all(isinstance(row, dict) for row in there):
+                break
+            for row in there:
                 metadata = row.get("metadata")
                 if isinstance(metadata, dict) and metadata.get(NAMED) == name:
                     return self._batch(row)
-            last = _id(rows[-1].get("id")) if rows else None
-            if not page.get("has_more") or last is None:
+            if not page.get("has_more"):
                 return None
+            if (last := _id(there[-1].get("id")) if there else None) is None:
+                break
             after = f"&after={last}"
-        return None
+        raise MissingError
 
     def lines(self, file_id: str) -> Iterator[Any]:
         """Yield what stands in a file of answers, line by line; None for a line that cannot be read."""

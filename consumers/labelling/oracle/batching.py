@@ -141,7 +141,7 @@ class Batching:
             file_id = self._tried(lambda: self._batches.upload(job.name, lines))
         except (MissingError, RejectedError) as error:
             jobs.over(self._ledger, job, may_cost=False)
-            raise UserError(self._refused(error)) from error
+            raise UserError(self._refused(error, unsure=False)) from error
         except _StoppedError:
             # A file costs nothing: only a batch of it does.
             jobs.over(self._ledger, job, may_cost=False)
@@ -155,13 +155,13 @@ class Batching:
                 unsure = unsure or error.may_cost
                 if attempt == self._settings.retries:
                     if not unsure:
-                        jobs.over(self._ledger, job, may_cost=False)
+                        self._never_sent(job)
                     raise _StoppedError(str(error)) from error
                 self._wait(error, attempt)
             except (MissingError, RejectedError) as error:
                 if not unsure:
-                    jobs.over(self._ledger, job, may_cost=False)
-                raise UserError(self._refused(error)) from error
+                    self._never_sent(job)
+                raise UserError(self._refused(error, unsure=unsure)) from error
             else:
                 return jobs.sent(self._ledger, job, batch.batch_id)
         raise AssertionError
@@ -172,15 +172,17 @@ class Batching:
         self.told.asked += len(waiting)
         number = job.batch_id or self._found(job)
         if number is None:
-            # It was never sent: its texts go into the next one.
-            jobs.over(self._ledger, job, may_cost=False)
+            # Its texts go into the next one.
+            self._never_sent(job)
             self.told.asked -= len(waiting)
-            if job.file_id is not None:
-                self._batches.remove(job.file_id)
             return
         batch = self._followed(number)
         for file_id in filter(None, (batch.output_file, batch.error_file)):
-            self._tried(lambda name=file_id: self._take(job, name))  # type: ignore[misc]  # called within the loop
+            try:
+                self._tried(lambda name=file_id: self._take(job, name))  # type: ignore[misc]  # called within the loop
+            except _StoppedError as error:
+                message = f"{error}. Batch {number} is done there; where its answers are gone for good, {_GIVE_UP_LATER}"
+                raise _StoppedError(message) from error
         # What is missing in a batch that ended early was not worked on; in one that was completed it may have been, and is lost.
         self.told.failed += len(jobs.waiting(self._ledger, job))
         jobs.over(self._ledger, job, may_cost=batch.status == "completed")
@@ -192,6 +194,12 @@ class Batching:
             codes = f" ({', '.join(batch.problems)})" if batch.problems else ""
             message = f"batch {batch.batch_id} {_IN_WORDS[batch.status]}{codes}; what it answered is kept"
             raise _StoppedError(message)
+
+    def _never_sent(self, job: Job) -> None:
+        """Note that a batch was not sent, which costs nothing, and leave no articles there."""
+        jobs.over(self._ledger, job, may_cost=False)
+        if job.file_id is not None:
+            self._batches.remove(job.file_id)
 
     def _found(self, job: Job) -> str | None:
         """Return the number of a batch that an earlier command may have sent; None where it did not."""
@@ -215,7 +223,7 @@ class Batching:
             return self._batches.named(job.name)
         except (MissingError, RejectedError) as error:
             message = (
-                "a batch may have been sent when an earlier command ended, and the endpoint cannot list its batches. Look there "
+                "a batch may have been sent before, and the endpoint does not list all of its batches. Look there "
                 f"for metadata perennial={job.name}. {_GIVE_UP}"
             )
             raise UserError(message) from error
@@ -267,17 +275,19 @@ class Batching:
     def _wait(self, error: UnavailableError, attempt: int) -> None:
         self._sleep(error.wait_s if error.wait_s is not None else backoff_s(attempt))
 
-    def _refused(self, error: Exception) -> str:
+    def _refused(self, error: Exception, *, unsure: bool) -> str:
+        asked = "A batch may have been sent before that; the same command looks for it first" if unsure else "Nothing was asked"
         if isinstance(error, MissingError):
-            return f"{self._endpoint.where} takes no batches; leave --batch out. Nothing was asked"
-        return f"{error}. Nothing was asked"
+            return f"{self._endpoint.where} takes no batches; leave --batch out. {asked}"
+        return f"{error}. {asked}"
 
 
 _IN_WORDS: Mapping[str, str] = {
     "failed": "was refused by the endpoint as a whole", "expired": "was not done in time", "cancelled": "was cancelled",
 }  # fmt: skip
 
-_GIVE_UP = "Its questions are asked again once you give it up with --give-up-batch, and then count at their most"
+_GIVE_UP_LATER = "add --give-up-batch: its questions are asked again, and then count at their most"
+_GIVE_UP = f"To give it up, {_GIVE_UP_LATER}"
 
 
 def _custom_id(job: Job, call: int) -> str:

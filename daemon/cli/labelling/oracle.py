@@ -98,7 +98,7 @@ def label(  # noqa: PLR0917 - each is an option of the command
         say(f"{counted(made.withdrawn, 'label')} of other prompts withdrawn for these", indent=2)
     if made.others:
         told = f"{counted(made.others, 'label')} of other prompts stand: --again labels their texts anew, and"
-        say(f"{told} `perennial oracle withdraw {made.task}` takes them back", indent=2)
+        say(f"{told} `perennial oracle withdraw {made.task} --prompt HASH` takes them back", indent=2)
     if made.labelled and made.belief.factor < 1:
         told = f"{made.belief.right} of {made.belief.of} answers agree with people, and it states {made.belief.stated:.2f}"
         say(f"its confidence counts for {made.belief.factor:.0%}: {told}", indent=2)

@@ -75,7 +75,7 @@ def _said(look: Look) -> dict[str, Any]:
         return {"label": label}
     try:
         said = json.loads(look.form.get("target", ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         message = 'what is right is missing, or is no JSON object such as {"labels": ["sport"]}; nothing was corrected'
