@@ -175,7 +175,11 @@ def test_near_copies_that_were_found_stay_in_sight_without_another_look(tmp_path
         assert read(buffer, settings, near=False).near_copies is None
         found = read(buffer, settings)
         assert found.near_copies is not None
-        near_copy_operations.keep(settings, TASK.name, found.near_copies, at=NOW)
+        settings.near_copies_dir.parent.mkdir(parents=True, exist_ok=True)
+        settings.near_copies_dir.write_bytes(b"")
+        assert str(settings.near_copies_dir) in near_copy_operations.keep(settings, TASK.name, found.near_copies, at=NOW)
+        settings.near_copies_dir.unlink()
+        assert not near_copy_operations.keep(settings, TASK.name, found.near_copies, at=NOW)
         kept = read(buffer, settings, near=False)
     assert kept.near_copies is not None
     assert kept.near_copies.at == NOW

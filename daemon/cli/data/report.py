@@ -43,8 +43,8 @@ def report(
     settings = load_settings()
     with opened(settings, task) as (spec, buffer):
         found = views.read(buffer, spec, settings, now=datetime.now(UTC), near=near)
-    if near and found.near_copies is not None:
-        near_copies.keep(settings, task, found.near_copies, at=found.at)
+    if near and found.near_copies is not None and (lost := near_copies.keep(settings, task, found.near_copies, at=found.at)):
+        typer.echo(f"{lost}; the report itself is whole", err=True)
     if output is not None:
         _write(found, output)
     if as_json:
