@@ -34,6 +34,7 @@ from daemon.notifications.notifier import Notifier
 from daemon.notifications.open import channels_of
 from daemon.process import leader, signals, task_files
 from daemon.process.leadership import Leadership
+from daemon.process.leading import Leading
 from daemon.process.side_task import SideTask
 from daemon.process.supervision import ServingChild
 from daemon.process.systemd import Systemd
@@ -225,26 +226,12 @@ class Daemon:
             features=prepared,
             unread=lambda: ingests[LABELS_TOPIC].unread,
         )
+        leading = Leading(settings, lambda: self._tasks, buffer, registry, token)
         eraser = Eraser(
-            settings=settings,
-            tasks=lambda: self._tasks,
-            erasures=erasures,
-            buffer=buffer,
-            event_log=event_log,
-            dead_letters=dead_letters,
-            registry=registry,
-            artifacts=artifacts,
-            cycle=cycle,
-            features=features,
-            metrics=metrics,
-            fencing_token=token,
-        )
-        corrections = CorrectionsTask(
-            settings=settings, tasks=lambda: self._tasks, buffer=buffer, registry=registry, fencing_token=token
-        )
-        label_corrections = LabelCorrectionsTask(
-            settings=settings, tasks=lambda: self._tasks, buffer=buffer, registry=registry, fencing_token=token
+            leading, erasures=erasures, event_log=event_log, dead_letters=dead_letters, artifacts=artifacts, cycle=cycle,
+            features=features, metrics=metrics,
         )  # fmt: skip
+        corrections, label_corrections = CorrectionsTask(leading), LabelCorrectionsTask(leading)
         publisher = outbox.Publisher(registry, event_log.sink())
         inner.callback(publisher.close)
         observer = Observer(
@@ -263,13 +250,10 @@ class Daemon:
             busy = outcome.articles or outcome.examples or outcome.resolved or outcome.judged
             return 0.0 if busy else settings.enrich.interval_s
 
-        asked = Asked(
-            settings=settings, tasks=lambda: self._tasks, buffer=buffer, registry=registry, fencing_token=token,
-        )  # fmt: skip
+        asked = Asked(leading)
         housekeeping = Housekeeping(
-            settings=settings, buffer=buffer, event_log=event_log, dead_letters=dead_letters, erasures=erasures,
-            registry=registry, artifacts=artifacts, fencing_token=token, tasks=lambda: self._tasks,
-        )  # fmt: skip
+            leading, event_log=event_log, dead_letters=dead_letters, erasures=erasures, artifacts=artifacts
+        )
 
         return [
             *(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import structlog
 
-from config.clock import Clock, utc_now
-from config.settings import Settings
 from config.tasks import TaskSpec
-from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import KEY_SOURCE
+from daemon.process.leading import Leading
 from registry.people.corrections import Correction
-from registry.store import Registry
 
 _LOOK_S = 0.25
 _KEYS_EVERY_S = 2.0
@@ -34,22 +31,9 @@ class CorrectionsTask:
     code here, and after a crash the first step mends everything.
     """
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        tasks: Callable[[], Mapping[str, TaskSpec]],
-        buffer: BufferWriter,
-        registry: Registry,
-        fencing_token: int,
-        clock: Clock = utc_now,
-    ) -> None:
-        self._settings = settings
-        self._tasks = tasks
-        self._buffer = buffer
-        self._registry = registry
-        self._token = fencing_token
-        self._clock = clock
+    def __init__(self, leading: Leading) -> None:
+        self._settings, self._tasks, self._clock = leading.settings, leading.tasks, leading.clock
+        self._buffer, self._registry, self._token = leading.buffer, leading.registry, leading.fencing_token
         self._sources: frozenset[str] = frozenset()
         self._keys_read_at = float("-inf")
         self._writes = -1

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import structlog
 
-from config.settings import Settings
 from config.tasks import TaskSpec
 from config.words import named
-from consumers.buffer.writer import BufferWriter
 from consumers.faults import in_words, of_the_machine
 from consumers.rows.arriving.event_rows import canonical_json
 from consumers.rows.labels.label_corrections import LabelCorrection
+from daemon.process.leading import Leading
 from daemon.training.concluding.telling import Teller
 from daemon.training.run_folders import RunFolders
 from registry import lineage
 from registry.people import corrected
-from registry.store import Registry
 
 _LOOK_S = 1.0
 
@@ -27,21 +25,11 @@ log = structlog.get_logger(__name__)
 class LabelCorrectionsTask:
     """Looks for corrections that are stored and not in force. One thread steps."""
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        tasks: Callable[[], Mapping[str, TaskSpec]],
-        buffer: BufferWriter,
-        registry: Registry,
-        fencing_token: int,
-    ) -> None:
-        self._settings = settings
-        self._tasks = tasks
-        self._buffer = buffer
-        self._registry = registry
-        self._teller = Teller(settings, registry, fencing_token)
-        self._folders = RunFolders(settings, registry.runs)
+    def __init__(self, leading: Leading) -> None:
+        self._settings, self._tasks = leading.settings, leading.tasks
+        self._buffer, self._registry = leading.buffer, leading.registry
+        self._teller = Teller(leading.settings, leading.registry, leading.fencing_token)
+        self._folders = RunFolders(leading.settings, leading.registry.runs)
         self._writes = -1
         self._cards: set[str] = set()
         """Runs whose cards do not tell of a correction yet."""

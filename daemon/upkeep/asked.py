@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import structlog
 
-from config.clock import Clock, utc_now
-from config.settings import Settings
 from config.task_files.labels.label_changes import Change, applied
 from config.tasks import TaskSpec
-from consumers.buffer.writer import BufferWriter
 from consumers.rows.arriving import imports
 from consumers.rows.arriving.requests import Request
 from consumers.rows.labels.unlabelled import id_of
+from daemon.process.leading import Leading
 from registry.people.audit import IMPORT_UNDONE
-from registry.store import Registry
 
 _PAUSE_S = 2.0
 _LOOKS_AGAIN = 5
@@ -28,22 +24,9 @@ log = structlog.get_logger(__name__)
 class Asked:
     """One thread steps. What was done before a crash is done again, and changes nothing."""
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        tasks: Callable[[], Mapping[str, TaskSpec]],
-        buffer: BufferWriter,
-        registry: Registry,
-        fencing_token: int | None,
-        clock: Clock = utc_now,
-    ) -> None:
-        self._settings = settings
-        self._tasks = tasks
-        self._buffer = buffer
-        self._registry = registry
-        self._token = fencing_token
-        self._clock = clock
+    def __init__(self, leading: Leading) -> None:
+        self._settings, self._tasks, self._clock = leading.settings, leading.tasks, leading.clock
+        self._buffer, self._registry, self._token = leading.buffer, leading.registry, leading.fencing_token
         self._seen_version: int | None = None
         self._looks_left = 0
         self._told: set[str] = set()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
 
-from config.clock import Clock, ClockWatch, utc_now
-from config.settings import Settings
-from config.tasks import TaskSpec
-from consumers.buffer.writer import BufferWriter
+from config.clock import ClockWatch
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.protocols import EventLog
 from consumers.tables.pace import portions
+from daemon.process.leading import Leading
 from daemon.training import aside
 from daemon.training.preparing import teachers
 from daemon.upkeep.erasure import runs
@@ -22,7 +20,6 @@ from registry.artifacts.protocol import ArtifactStore
 from registry.evidence import keeping
 from registry.removal import collection, retention
 from registry.reports.run.kept import Reports
-from registry.store import Registry
 
 EVERY_S = 3600.0
 _LETTERS_PER_STEP = 1_000
@@ -36,30 +33,22 @@ class Housekeeping:
 
     def __init__(
         self,
+        leading: Leading,
         *,
-        settings: Settings,
-        buffer: BufferWriter,
         event_log: EventLog,
         dead_letters: DeadLetters,
         erasures: Erasures,
-        registry: Registry,
         artifacts: ArtifactStore,
-        fencing_token: int,
-        tasks: Callable[[], Mapping[str, TaskSpec]] = dict,
-        clock: Clock = utc_now,
         watch: ClockWatch | None = None,
     ) -> None:
-        self._settings = settings
+        self._settings, self._tasks, self._clock = leading.settings, leading.tasks, leading.clock
+        self._buffer, self._registry, self._token = leading.buffer, leading.registry, leading.fencing_token
+        settings = leading.settings
         self._reports = Reports(settings.reports_dir, settings.runs_dir.resolve(), watts_per_core=settings.reports.watts_per_core)
-        self._buffer = buffer
         self._event_log = event_log
         self._dead_letters = dead_letters
         self._erasures = erasures
-        self._registry = registry
         self._artifacts = artifacts
-        self._token = fencing_token
-        self._tasks = tasks
-        self._clock = clock
         self._watch = watch or ClockWatch()
 
     def step(self) -> float:

@@ -15,6 +15,7 @@ from config.settings import Settings, load_settings
 from config.tasks import TaskSpec
 from consumers.defence import answering
 from daemon.flow.corrections import CorrectionsTask
+from daemon.process.leading import Leading
 from registry.people.corrections import Correction
 from registry.store import Registry
 from tests.support.buffers import TASKS, TOPICS, accepted, feedback, opened, review
@@ -32,10 +33,8 @@ class Keeping:
     tasks: Mapping[str, TaskSpec]
 
     def task(self, settings: Settings | None = None) -> CorrectionsTask:
-        return CorrectionsTask(
-            settings=settings or self.settings, tasks=lambda: self.tasks, buffer=self.buffer.writer, registry=self.registry,
-            fencing_token=self.token,
-        )  # fmt: skip
+        tasks = lambda: self.tasks  # noqa: E731 - one line
+        return CorrectionsTask(Leading(settings or self.settings, tasks, self.buffer.writer, self.registry, self.token))
 
     def in_force(self) -> dict[str, str]:
         """Return the labels that answer, by event id."""

@@ -98,9 +98,7 @@ def test_from_the_request_to_done_when_the_retrained_model_is_as_good(town: Town
 def test_what_anna_corrected_answers_no_more_before_it_is_removed_from_disk(town: Town) -> None:
     town.champion_with_feedback()
     town.take_in(town.feedback("f-2", "bert", "Bert said so"), buffers.accepted("r-1", "f-1", "f-2"))
-    corrections = CorrectionsTask(
-        settings=town.settings, tasks=lambda: town.tasks, buffer=town.buffer, registry=town.registry, fencing_token=town.token
-    )
+    corrections = CorrectionsTask(town.leading())
     corrections.step()
     assert town.registry.corrections.of_event("f-1") is not None
     town.ask_to_erase()

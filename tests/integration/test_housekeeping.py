@@ -33,9 +33,8 @@ def keep_house(town: Town, **changes: Any) -> dict[str, Any]:
         settings = settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
     town.buffer._settings = settings.buffer
     housekeeping = Housekeeping(
-        settings=settings, buffer=town.buffer, event_log=town.log, dead_letters=town.letters, erasures=town.erasures,
-        registry=town.registry, artifacts=town.artifacts, fencing_token=town.token, clock=town.clock,
-    )  # fmt: skip
+        town.leading(settings), event_log=town.log, dead_letters=town.letters, erasures=town.erasures, artifacts=town.artifacts
+    )
     with capture_logs() as logs:
         assert housekeeping.step() > 0
     (said,) = (line for line in logs if line["event"] == "daemon.housekeeping")
@@ -76,8 +75,7 @@ def test_after_a_jump_of_the_clock_nothing_is_removed(town: Town) -> None:
     town.clock.forward(9_999 * DAY_S)
     wall = [0.0]
     housekeeping = Housekeeping(
-        settings=town.settings, buffer=town.buffer, event_log=town.log, dead_letters=town.letters, erasures=town.erasures,
-        registry=town.registry, artifacts=town.artifacts, fencing_token=town.token, clock=town.clock,
+        town.leading(), event_log=town.log, dead_letters=town.letters, erasures=town.erasures, artifacts=town.artifacts,
         watch=ClockWatch(wall=lambda: wall[0], steady=lambda: 0.0),
     )  # fmt: skip
     wall[0] = 2 * DAY_S

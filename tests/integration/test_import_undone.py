@@ -13,6 +13,7 @@ from config.settings import Settings, load_settings
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import ImportUndo
 from daemon.operations import imports
+from daemon.process.leading import Leading
 from daemon.upkeep.asked import Asked
 from registry.people.audit import IMPORT_UNDONE
 from registry.reports import cards
@@ -55,7 +56,14 @@ def registry(settings: Settings) -> Iterator[Registry]:
 
 @pytest.fixture
 def asked(settings: Settings, buffer: BufferWriter, registry: Registry) -> Asked:
-    return Asked(settings=settings, tasks=lambda: TASKS, buffer=buffer, registry=registry, fencing_token=None, clock=lambda: NOW)
+    return asking(settings, buffer, registry)
+
+
+def asking(settings: Settings, buffer: BufferWriter, registry: Registry) -> Asked:
+    """As a process that begins to lead has it."""
+    token = registry.lease.acquire("test", 3600)
+    assert token is not None
+    return Asked(Leading(settings, lambda: TASKS, buffer, registry, token, lambda: NOW))
 
 
 def test_what_an_import_brought_is_gone_and_nothing_else(buffer: BufferWriter, asked: Asked) -> None:
@@ -114,9 +122,7 @@ def test_a_crash_while_rows_go_leaves_the_entry_and_no_second_one(
                 asked.step()
         [entry] = registry.audit.of_action(IMPORT_UNDONE)
         assert (entry.details["event"], entry.details["rows"]) == ("u-1", 3)
-        asked = Asked(
-            settings=settings, tasks=lambda: TASKS, buffer=buffer, registry=registry, fencing_token=None, clock=lambda: NOW
-        )
+        asked = asking(settings, buffer, registry)
     asked.step()
     assert len(registry.audit.of_action(IMPORT_UNDONE)) == 1
     assert [one.import_id for one in buffer.imports()] == [OTHER]
@@ -137,7 +143,7 @@ def deleting(times: int, delete: Any) -> Any:
 def test_a_restart_tells_nothing_twice(settings: Settings, buffer: BufferWriter, registry: Registry, asked: Asked) -> None:
     buffer.insert(stored(undo("u-1", ONE), renaming("s-1", sport="business"), offset=90))
     asked.step()
-    again = Asked(settings=settings, tasks=lambda: TASKS, buffer=buffer, registry=registry, fencing_token=None, clock=lambda: NOW)
+    again = asking(settings, buffer, registry)
     again.step()
     assert len(registry.audit.of_action(IMPORT_UNDONE)) == 1
     assert [event.event["type"] for event in registry.outbox.pending()] == ["labels.changed"]

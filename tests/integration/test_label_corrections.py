@@ -53,9 +53,7 @@ def correct(town: Town, label_id: str, target: Mapping[str, Any], by: By = WHY) 
 
 def put_in_force(town: Town) -> LabelCorrectionsTask:
     town.take_in()
-    task = LabelCorrectionsTask(
-        settings=town.settings, tasks=lambda: town.tasks, buffer=town.buffer, registry=town.registry, fencing_token=town.token
-    )  # fmt: skip
+    task = LabelCorrectionsTask(town.leading())
     task.step()
     return task
 

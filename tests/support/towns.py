@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from config.settings import Settings
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasure
 from consumers.events import schemas as events
@@ -14,6 +15,7 @@ from consumers.events.schemas import FEEDBACK_TOPIC, AnyEvent, Erase, to_bytes
 from consumers.ingest import Ingest
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.flow.accepted import AcceptedFeedback
+from daemon.process.leading import Leading
 from daemon.upkeep.erasure.worker import Eraser
 from registry.runs import Run
 from tests.support import buffers
@@ -38,11 +40,15 @@ class Town(World):
 
     def next_eraser(self) -> Eraser:
         self.eraser = Eraser(
-            settings=self.settings, tasks=lambda: self.tasks, erasures=self.erasures, buffer=self.buffer, event_log=self.log,
-            dead_letters=self.letters, registry=self.registry, artifacts=self.artifacts, cycle=self.cycle, metrics=self.metrics,
-            features=self.features, fencing_token=self.token, clock=self.clock,
+            self.leading(), erasures=self.erasures, event_log=self.log, dead_letters=self.letters, artifacts=self.artifacts,
+            cycle=self.cycle, metrics=self.metrics, features=self.features,
         )  # fmt: skip
         return self.eraser
+
+    def leading(self, settings: Settings | None = None) -> Leading:
+        """What parts of the leader's process work with."""
+        tasks = lambda: self.tasks  # noqa: E731 - one line
+        return Leading(settings or self.settings, tasks, self.buffer, self.registry, self.token, self.clock)
 
     def take_in(self, *stream: AnyEvent | bytes) -> None:
         """Publish and ingest."""

@@ -7,15 +7,11 @@ bytes go only after readers in other processes have had their hour; models go on
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
 
-from config.clock import Clock, utc_now
-from config.settings import Settings
-from config.tasks import TaskSpec
-from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.enrichment.feature_store import FeatureStore
 from consumers.erasure.requests import Erasure, Erasures
@@ -24,6 +20,7 @@ from consumers.events.schemas import FEEDBACK_TOPIC, Retrain, to_bytes
 from consumers.labelling.oracle import forgetting as oracle
 from consumers.log.protocols import EventLog, Position
 from daemon.flow.accepted import AcceptedFeedback
+from daemon.process.leading import Leading
 from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training.cycle import Cycle
 from daemon.training.due.triggers import request_key
@@ -32,7 +29,6 @@ from registry.artifacts.protocol import ArtifactStore
 from registry.evidence import keeping
 from registry.removal import erasure
 from registry.reports.run.kept import Reports
-from registry.store import Registry
 from registry.versions import Version
 
 _PAUSE_S = 1.0
@@ -48,34 +44,26 @@ class Eraser:
 
     def __init__(
         self,
+        leading: Leading,
         *,
-        settings: Settings,
-        tasks: Callable[[], Mapping[str, TaskSpec]],
         erasures: Erasures,
-        buffer: BufferWriter,
         event_log: EventLog,
         dead_letters: DeadLetters,
-        registry: Registry,
         artifacts: ArtifactStore,
         cycle: Cycle,
         features: FeatureStore,
         metrics: DaemonMetrics,
-        fencing_token: int,
-        clock: Clock = utc_now,
     ) -> None:
-        self._settings = settings
-        self._tasks = tasks
+        self._settings, self._tasks, self._clock = leading.settings, leading.tasks, leading.clock
+        self._buffer, self._registry, self._token = leading.buffer, leading.registry, leading.fencing_token
         self._erasures = erasures
-        self._buffer = buffer
         self._event_log = event_log
         self._dead_letters = dead_letters
-        self._registry = registry
         self._artifacts = artifacts
         self._cycle = cycle
         self._features = features
         self._metrics = metrics
-        self._token = fencing_token
-        self._clock = clock
+        settings = leading.settings
         self._keep = timedelta(hours=settings.buffer.keep_versions_hours)
         self._runs_dir = settings.runs_dir.resolve()
         self._reports = Reports(settings.reports_dir, self._runs_dir, watts_per_core=settings.reports.watts_per_core)
