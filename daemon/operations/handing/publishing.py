@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from config.errors import UserError
 from config.files.scratch import scratch_folder
 from config.settings import Settings
 from daemon.operations.handing import exporting, hub
+from daemon.operations.handing.on_hub import OnHub
 from registry.reports.model_card import README_FILE
 from registry.store import Registry
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What was published, or would be."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published(OnHub):
+    """A version that was published, or would be."""
 
     version: str
-    repo: str
     revision: str
     """The tag."""
     format: str
-    private: bool
-    dry_run: bool
-    already: bool
-    """The same files were there under the tag: nothing was sent."""
-    files: Mapping[str, int]
-    """Bytes of each file by its path."""
-    card: str
-    url: str
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all files."""
-        return sum(self.files.values())
 
 
 def publish(
@@ -71,8 +58,8 @@ def publish(
         card = (folder / README_FILE).read_text(encoding="utf-8")
         endpoint = hub.endpoint_of(settings)
         found = Published(
-            name, repo, tag, as_format, not public, dry_run, already=False, files=sizes, card=card,
-            url=f"{endpoint}/{repo}/tree/{tag}",
+            version=name, repo=repo, revision=tag, format=as_format, private=not public, dry_run=dry_run, already=False,
+            files=sizes, card=card, url=f"{endpoint}/{repo}/tree/{tag}",
         )  # fmt: skip
         if dry_run:
             return found
@@ -81,4 +68,4 @@ def publish(
             "publish", actor=actor, reason=f"published as {tag} of {repo} on {endpoint}", task=version.task, subject=name
         )
         already, private = hub.Hub(endpoint, token, repo).send(files, tag, title=name, public=public, sleep=sleep)
-    return Published(name, repo, tag, as_format, private, dry_run=False, already=already, files=sizes, card=card, url=found.url)
+    return replace(found, private=private, already=already)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from config.files.scratch import scratch_folder
@@ -11,32 +11,19 @@ from config.settings import Settings
 from consumers.training_set.labelled import Counts, Wanted
 from daemon.operations.handing import hub
 from daemon.operations.handing.data import exporting
+from daemon.operations.handing.on_hub import OnHub
 from registry.reports.model_card import README_FILE
 from registry.store import Registry
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedData:
-    """What was published, or would be."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedData(OnHub):
+    """Rows that were published, or would be."""
 
     task: str
-    repo: str
     revision: str | None
     """The tag; None: `main` alone."""
-    private: bool
-    dry_run: bool
-    already: bool
-    """The same files were there: nothing was sent."""
     counts: Counts
-    files: Mapping[str, int]
-    """Bytes of each file by its path."""
-    card: str
-    url: str
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all files."""
-        return sum(self.files.values())
 
 
 def publish(
@@ -67,4 +54,7 @@ def publish(
             )  # fmt: skip
             repository = hub.Hub(endpoint, token, repo, "dataset")
             already, private = repository.send(files, revision, title=name, public=public, sleep=sleep)
-    return PublishedData(name, repo, revision, private, dry_run, already, exported.counts, sizes, card, url)
+    return PublishedData(
+        task=name, repo=repo, revision=revision, private=private, dry_run=dry_run, already=already, counts=exported.counts,
+        files=sizes, card=card, url=url,
+    )  # fmt: skip
