@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from config.files.durable import write_atomic
-from config.words import counted
 from registry.evidence.in_words import InWords
 from registry.lineage import Family
 from registry.people.audit import IMPORT_UNDONE
-from registry.reports import beside, standing
+from registry.reports import beside, scores, standing
 from registry.reports.cut import texts_cut
 from registry.reports.diff import flatten
 from registry.reports.section import Section
@@ -23,19 +22,13 @@ from registry.runs import Run
 from registry.store import Registry
 from registry.versions import SANDBOX, Version
 from trainers.compare.comparison import Comparison
-from trainers.compare.metrics.scale import Scale
-from trainers.compare.slices import Slice
-from trainers.job.gap import Beside
 from trainers.job.spec import Progress
 
 CARD_FILE = "card.md"
 PLOT_FILE = "card.png"
 LABEL_PLOT_FILE = "card-labels.png"
 
-_SCORES = ("Rows", "Count", "Opponent", "This version", "Gain")
 _PICTURE = "Training loss, gain over the opponent with its interval, and how reliable probabilities or numbers are"
-_LABEL_PICTURE = "F1 on each of the most frequent labels, of this version and of the opponent"
-_ERRORS = {"MAE": "mae", "RMSE": "rmse", "Spearman": "spearman"}
 VERDICTS: Mapping[str | None, str] = {
     "promote": "Promoted.",
     "keep": "Not promoted: the champion was kept.",
@@ -107,12 +100,12 @@ def sections(
         Section("Verdict", (_verdict(run), *_sentences(words), *corrections), run.reasons if run else ()),
         *standing.limits(run),
         *standing.guards(run),
-        Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
-        *_probabilities(seen),
-        *_dimensions(seen),
-        *_labels(seen, label_picture),
+        scores.overall(seen, plot),
+        *scores.probabilities(seen),
+        *scores.dimensions(seen),
+        *scores.labels(seen, label_picture),
         *standing.overfitting(version, None if seen is None else seen.scale),
-        *_teacher(version.metrics.get("teacher"), None if seen is None else seen.scale),
+        *scores.teacher(version.metrics.get("teacher"), None if seen is None else seen.scale),
         *beside.sides(version.metrics.get("sides"), version.task, "opponent" if seen is None else seen.opponent_in_words),
         *standing.sandbox(version.metrics.get(SANDBOX)),
         Section("Made from", (), (), ("", ""), tuple(_origin(version, run, len(registry.versions.learnt(name))))),
@@ -175,124 +168,6 @@ def _taken_back(registry: Registry, version: Version) -> list[str]:
         for entry in entries
         if not line.isdisjoint(entry.details.get("versions", ()))
     ]
-
-
-def _scored(seen: Comparison | None) -> tuple[tuple[object, ...], ...]:
-    if seen is None:
-        return ()
-    measured = f"{seen.metric}, lower is better" if seen.scale.lower_is_better else seen.metric
-    return (
-        _scores(seen.scale, f"test rows ({measured})", seen.rows, seen.champion_score, seen.candidate_score),
-        *(_scores(seen.scale, part.name, part.rows, part.champion_score, part.candidate_score) for part in _parts(seen)),
-    )
-
-
-def _probabilities(seen: Comparison | None) -> Iterator[Section]:
-    """Yield how good the probabilities of both models are on the test rows, where answers carry any."""
-    if seen is None or (seen.candidate_probabilities is None and seen.champion_probabilities is None):
-        return
-    both = (seen.champion_probabilities, seen.candidate_probabilities)
-    each = any(one is not None and one.of_each_label for one in both)
-    shown = {"calibration_error": "calibration error, lower is better"}
-    if not each:
-        shown |= {"top_2": "label among the two most probable", "top_3": "label among the three most probable"}
-    if seen.abstain_below > 0.0:
-        below = f"below {seen.abstain_below:g}"
-        shown |= {"abstained": f"answers that abstain ({below})", "accuracy_of_others": "accuracy of the others"}
-    values = [(title, *(None if one is None else getattr(one, name) for one in both)) for name, title in shown.items()]
-    rows = tuple((title, *("" if value is None else f"{value:.4f}" for value in sides)) for title, *sides in values)
-    what = (
-        "how probable each label of each text is said to be and how often it is there"
-        if each
-        else "how sure answers are and how often they are right"
-    )
-    text = (
-        f"On the test rows. Calibration error: the gap between {what}, over 15 bins of equal width, weighted by "
-        f"{'labels of texts' if each else 'rows'} (Guo et al. 2017)."
-    )
-    yield Section("Probabilities", (text,), (), ("Figure", "Opponent", "This version"), rows)
-
-
-def _dimensions(seen: Comparison | None) -> Iterator[Section]:
-    """Yield how far both models are off in each dimension, where answers are numbers."""
-    if seen is None or not seen.dimensions:
-        return
-    sides = (("opponent", "champion"), ("this version", "candidate"))
-    shown = [(title, name, who, side) for title, name in _ERRORS.items() for who, side in sides]
-    head = ("Dimension", "Rows", *(f"{title}, {who}" for title, _name, who, _side in shown))
-    rows = tuple(
-        (found.name, found.rows, *(f"{getattr(getattr(found, side), name):.4g}" for _title, name, _who, side in shown))
-        for found in seen.dimensions
-    )
-    text = "On the test rows. Errors are in the units of each dimension, lower is better; of the rank correlation, higher is."
-    yield Section("Dimensions", (text,), (), head, rows)
-
-
-def _labels(seen: Comparison | None, picture: str | None) -> Iterator[Section]:
-    """Yield which labels both models miss and which they give wrongly, where a text may have several."""
-    if seen is None or not seen.labels:
-        return
-    plot = () if picture is None else (f"![{_LABEL_PICTURE}]({picture})",)
-    figures = [
-        (f"{name.capitalize()}, {who}", name, side)
-        for name in ("precision", "recall", "f1")
-        for who, side in (("opponent", "champion"), ("this version", "candidate"))
-    ]
-    rows = tuple(
-        (one.name, one.rows, *(f"{getattr(getattr(one, side), name):.4f}" for _title, name, side in figures))
-        for one in seen.labels
-    )
-    text = "On the test rows, the most frequent labels first. Rows: those that have the label."
-    yield Section("Labels", (*plot, text), (), ("Label", "Rows", *(title for title, _name, _side in figures)), rows)
-
-
-def _teacher(recorded: Mapping[str, Any] | None, scale: Scale | None) -> Iterator[Section]:
-    """Yield what a student is beside its teacher, where it had one."""
-    if recorded is None or scale is None:
-        return
-    found = Beside.model_validate(recorded)
-    sides = (found.of_teacher, found.of_student)
-    rows = (
-        (f"{found.metric}, {counted(found.rows, 'test row')}", *(_number(scale, side.score) for side in sides)),
-        ("texts per second", *(f"{side.texts_per_s:.1f}" for side in sides)),
-        ("size, MiB", *(f"{side.size_mib:.1f}" for side in sides)),
-    )
-    behind = "behind" if found.gap > 0 else "ahead of"
-    gap = "level with" if found.gap == 0 else f"{_number(scale, abs(found.gap))} {behind}"
-    text = (
-        f"It learnt from `{found.teacher}` too and is {gap} it. The teacher's answers counted for {found.answered} training "
-        f"rows, and it labelled {counted(found.unlabelled, 'article')} that nobody had. What decided is the comparison above."
-    )
-    yield Section("Teacher", (text,), (), ("Figure", "Teacher", "This version"), rows)
-
-
-def _compared(seen: Comparison | None) -> str:
-    if seen is None:
-        return "The run recorded no comparison."
-    if seen.rows == 0:
-        return f"Against {seen.opponent_in_words}: there were no test rows to compare on."
-    gain, lower, upper = (_number(seen.scale, value, sign=True) for value in (seen.gain, seen.lower_bound, seen.upper_bound))
-    direction = " (lower scores are better)" if seen.scale.lower_is_better else ""
-    return (
-        f"Against {seen.opponent_in_words}, on {counted(seen.rows, 'test row')} of {seen.stories} stories: gain "
-        f"{gain}{direction}, between {lower} and {upper} (paired bootstrap by story, each bound one-sided at "
-        f"{seen.confidence:.0%}). Required: more than {_number(seen.scale, seen.required_gain)}. These rows have been used in "
-        f"{counted(seen.looks, 'comparison')}."
-    )
-
-
-def _parts(seen: Comparison) -> Iterable[Slice]:
-    return (*([] if seen.anchor is None else [seen.anchor]), *seen.slices)
-
-
-def _scores(scale: Scale, name: str, rows: int, opponent: float, candidate: float) -> tuple[object, ...]:
-    gain = scale.gain(candidate, opponent)
-    return name, rows, _number(scale, opponent), _number(scale, candidate), _number(scale, gain, sign=True)
-
-
-def _number(scale: Scale, value: float, *, sign: bool = False) -> str:
-    """Return a score or a gain: four places, or as many digits where the scores may be of any size."""
-    return f"{value:{'+' if sign else ''}{'.4f' if scale.bounded else '.5g'}}"
 
 
 def _origin(version: Version, run: Run | None, examples: int) -> list[tuple[object, ...]]:
