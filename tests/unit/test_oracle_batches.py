@@ -100,6 +100,16 @@ def test_lines_that_failed_are_asked_again_by_the_rules_of_single_ones(asking: A
     assert len(repair["messages"]) == 3, "a refused answer is repaired"
 
 
+def test_a_batch_of_which_most_failed_is_not_asked_one_by_one_unless_somebody_wants_it(asking: Asking) -> None:
+    asking.served.answer = lambda text: oracles.Said() if text in ("Article 1", "Article 2") else oracles.Said(status=500)
+    with patch.object(batching, "FEW_FAILED", 7):
+        told = asking()
+    assert (told.answered, told.failed, "8 of 10" in told.stopped, asking.open) == (2, 8, True, [])
+    assert set(asking.paid.values()) == {1}
+    with patch.object(batching, "FEW_FAILED", 8):
+        assert not asking(*TEXTS[:2], temperature=1.0).stopped
+
+
 @pytest.mark.parametrize("status", ["expired", "cancelled"])
 def test_a_batch_that_ends_early_keeps_what_it_did_and_the_rest_goes_into_the_next(asking: Asking, status: str) -> None:
     asking.served.batches.status, asking.served.batches.worked_on = status, 4

@@ -16,6 +16,7 @@ import structlog
 from config.errors import UserError
 from config.sections import OracleSettings
 from config.tasks import TaskSpec
+from config.words import counted
 from consumers.labelling.oracle import answers, jobs, prompts
 from consumers.labelling.oracle.asking import OVERHEAD_TOKENS, Text, backoff_s
 from consumers.labelling.oracle.batch_endpoint import Batch, BatchEndpoint, MissingError
@@ -28,6 +29,8 @@ MOST_QUESTIONS = 50_000
 MOST_BYTES = 100 * 2**20
 """Of one batch, within what endpoints take."""
 
+FEW_FAILED = 20
+"""Questions that a completed batch leaves are asked one by one, where they are so few or not most of it: that costs more."""
 _SPENT = "what oracle.max_cost or oracle.max_tokens allows is spent"
 _SUCCESS = 200
 _LOOKS = 60
@@ -190,6 +193,13 @@ class Batching:
         log.info("oracle.batch_over", batch=batch.batch_id, status=batch.status, answered=told.answered, failed=told.failed)
         for file_id in filter(None, (batch.input_file, batch.output_file, batch.error_file)):
             self._batches.remove(file_id)
+        left, of = jobs.unanswered(self._ledger, job)
+        if batch.status == "completed" and left > max(FEW_FAILED, of / 2):
+            message = (
+                f"batch {batch.batch_id} has no answer to {left} of {counted(of, 'question')}; what it answered is kept. The "
+                "same command asks the others in another batch; without --batch it asks one by one, which may cost more"
+            )
+            raise _StoppedError(message)
         if batch.status != "completed":
             codes = f" ({', '.join(batch.problems)})" if batch.problems else ""
             message = f"batch {batch.batch_id} {_IN_WORDS[batch.status]}{codes}; what it answered is kept"

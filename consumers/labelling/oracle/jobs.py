@@ -80,6 +80,13 @@ def calls(ledger: Ledger, job: Job) -> set[int]:
     return {row[0] for row in ledger.rows("SELECT call FROM job_calls WHERE job = ?", job.number)}
 
 
+def unanswered(ledger: Ledger, job: Job) -> tuple[int, int]:
+    """Return how many questions of a batch have no answer, and how many it has."""
+    sql = "SELECT state FROM job_calls JOIN calls ON calls.id = job_calls.call WHERE job = ?"
+    states = [row[0] for row in ledger.rows(sql, job.number)]
+    return sum(state != "answered" for state in states), len(states)
+
+
 def uploaded(ledger: Ledger, job: Job, file_id: str) -> Job:
     """Note the file of a batch at the endpoint."""
     with ledger.writing() as connection:
