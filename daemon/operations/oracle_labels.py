@@ -12,6 +12,7 @@ from config.clock import utc_now
 from config.errors import UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
+from config.words import counted
 from consumers.events import schemas as events
 from consumers.labelling.oracle import ids
 from consumers.labelling.oracle.answers import Said
@@ -22,6 +23,7 @@ from consumers.labelling.weak.texts import WeakText
 from consumers.log.open import open_event_log
 from consumers.log.protocols import EventSink
 from consumers.rows.arriving.event_rows import canonical_json
+from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.training.due import asking
 from daemon.views import opening
 
@@ -115,6 +117,8 @@ class Withdrawn:
     task: str
     prompt: str
     labels: int
+    unread: int
+    """Events that no daemon had stored before: labels of the prompt may be among them, and stand."""
 
 
 def prompts(settings: Settings, name: str) -> list[OfPrompt]:
@@ -128,8 +132,11 @@ def prompts(settings: Settings, name: str) -> list[OfPrompt]:
 def withdraw(settings: Settings, name: str, prompt: str) -> Withdrawn:
     """Take back all stored labels of a prompt, which its first digits name; the daemon does it, or the next one that leads.
 
-    Raises `UserError` where the digits name no prompt with labels, or several.
+    Labels that were handed over and are not stored yet are not among them. Raises `UserError` where the digits name no prompt
+    with labels, or several.
     """
+    # Counted first: what is stored between is found.
+    unread = _unread(settings)
     stored = _stored(settings, name)
     there = _prompts(settings, name, stored)
     named = [one for one in there if one.prompt.startswith(prompt)] if prompt else []
@@ -137,11 +144,20 @@ def withdraw(settings: Settings, name: str, prompt: str) -> Withdrawn:
         known = ", ".join(f"{one.prompt} ({one.labels})" for one in there) or "none"
         what = "several prompts begin with" if named else "no stored label is of prompt"
         message = f"{what} {prompt!r}; the prompts of task {name!r} with labels that stand: {known}"
+        if unread:
+            message += f". {counted(unread, 'event')} wait for the daemon and may be such labels: try again once it has run"
         raise UserError(message)
     gone = [one.event_id for one in stored if not one.withdrawn and ids.prompt_of(one.event_id) == named[0].prompt]
     with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
         _publish(sink, name, gone, f"the labels of prompt {named[0].prompt} were withdrawn")
-    return Withdrawn(name, named[0].prompt, len(gone))
+    return Withdrawn(name, named[0].prompt, len(gone), unread)
+
+
+def _unread(settings: Settings) -> int:
+    """Return how many events of the topic of labels no daemon has stored yet."""
+    group = next(group for group, topic in CONSUMERS.items() if topic == LABELS_TOPIC)
+    with closing(open_event_log(settings)) as event_log, closing(event_log.source(group, [LABELS_TOPIC])) as source:
+        return sum(source.lag().values())
 
 
 def _stored(settings: Settings, name: str) -> list[StoredLabel]:

@@ -245,7 +245,9 @@ def test_labels_of_an_earlier_prompt_are_replaced_on_request_and_withdrawn_for_g
     assert ((now.labels, now.in_force), (then.labels, then.withdrawn, then.in_force)) == ((90, True), (0, 10, False))
     with pytest.raises(UserError, match=now.prompt):
         oracle_labels.withdraw(settings, "mine", "none")
-    assert oracle_labels.withdraw(settings, "mine", now.prompt[:8]).labels == 90
+    waiting = len(handed(settings))
+    gone = oracle_labels.withdraw(settings, "mine", now.prompt[:8])
+    assert (gone.labels, gone.unread) == (90, waiting), "what no daemon has read may be such labels"
     assert stored(settings, tmp_path / "r-3", 3_000) == {}
     with opening.buffer(settings) as buffer:
         assert len(buffer.weak_texts(SPEC, 1_000).unlabelled) == 90, "rules speak of these texts again"

@@ -144,6 +144,9 @@ def withdraw(
         say(f"{task}: {counted(found.labels, 'label')} of prompt {found.prompt} withdrawn. Handed to the daemon.")
     else:
         say(f"{task}: all labels of prompt {found.prompt} are withdrawn already.")
+    if found.unread and not as_json:
+        told = f"{counted(found.unread, 'event')} waited for the daemon before that; labels of the prompt among them stand. "
+        say((told, "yellow"), "Run this again once `perennial status` shows that none waits.", indent=2)
 
 
 @app.command()
