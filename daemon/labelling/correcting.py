@@ -63,7 +63,7 @@ def obstacle(tasks: Mapping[str, TaskSpec], label: LabelRow) -> str:
     if label.is_made:
         return f"{label.label_id} is a label that no person gave: label its text at the desk"
     if label.task not in tasks:
-        return f"task {label.task!r} of label {label.label_id} has no task file here"
+        return f"task {label.task!r} of label {label.label_id} has no task file here: put it back first"
     return ""
 
 
