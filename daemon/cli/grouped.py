@@ -48,5 +48,15 @@ def with_options(**groups: type) -> Callable[[Command], Command]:
 
 def given(options: object) -> list[str]:
     """Return the fields of such a dataclass that differ from what they are by default, as options are written."""
-    named = [field.name for field in fields(options) if getattr(options, field.name) != field.default]  # type: ignore[arg-type]
-    return [f"--{name.strip('_').replace('_', '-')}" for name in named]
+    hints = get_type_hints(type(options), include_extras=True)
+    there = [(field.name, getattr(options, field.name), field.default) for field in fields(options)]  # type: ignore[arg-type]
+    return [_written(name, hints[name], value) for name, value, default in there if value != default]
+
+
+def _written(name: str, annotation: Any, value: object) -> str:  # noqa: ANN401 - a type hint
+    """Return an option as its field declares it: with a name of its own, or one for yes and one for no."""
+    # Within `Annotated` the first of typer's declarations stands in the place of a default.
+    every = [one for info in annotation.__metadata__ for one in (info.default, *(info.param_decls or ()))]
+    declared = [one for one in every if isinstance(one, str) and one.startswith("--")]
+    yes, _, no = (declared[0] if declared else f"--{name.replace('_', '-')}").partition("/")
+    return no if no and value is False else yes

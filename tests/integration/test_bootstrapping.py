@@ -285,6 +285,8 @@ def test_gdelt_that_fails_midway_keeps_what_it_gave(
         (["--source", "rss", "https://x.example/", "--country", "sweden"], "--country is an option of `--source gdelt`"),
         (["--articles", "5"], "--articles is an option of"),
         (["--source", "rss", "https://x.example/", "--title", "headline"], "--title says how files are read"),
+        (["--source", "rss", "https://x.example/", "--time", "day"], "--time says how files are read"),
+        (["--source", "rss", "https://x.example/", "--no-header"], "--no-header says how files are read"),
         (["https://x.example/rss"], "add --source rss"),
         (["--source", "gdelt"], "ask for something"),
     ],
