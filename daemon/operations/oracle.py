@@ -14,7 +14,7 @@ from config.tasks import TaskSpec, load_tasks
 from consumers.labelling.oracle import jobs, samples, verdict
 from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.asking import Oracle, Text, prompt_of
-from consumers.labelling.oracle.batching import Batching, Told
+from consumers.labelling.oracle.batching import Batching, Told, give_up
 from consumers.labelling.oracle.belief import NOTHING_KNOWN, Belief, belief
 from consumers.labelling.oracle.endpoint import Endpoint
 from consumers.labelling.oracle.ledger import Cap, Ledger, Price, Sample, SampleName, Spent
@@ -158,7 +158,7 @@ def label(
         trusted = _belief(ledger, oracle, texts)
         chosen = [one for one in texts.unlabelled if samples.can_be_shown(task, one.text)][:most]
         if give_up_batch:
-            jobs.give_up(ledger, jobs.open_jobs(ledger, name))
+            give_up(ledger, endpoint, name)
         if not batch:
             _refuse_under_way(ledger, name)
         # Before the first question: a batch that is cut off was forced all the same.

@@ -68,9 +68,10 @@ class Batches:
     """What it lists in their place."""
     files: dict[str, bytes] = field(default_factory=dict)
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cancelled: list[str] = field(default_factory=list)
     looks: int = 0
 
-    def answered(  # noqa: PLR0911 - one for each request of the API
+    def answered(  # noqa: C901, PLR0911 - one for each request of the API
         self, method: str, path: str, body: bytes, ask: Callable[[dict[str, Any]], Said]
     ) -> tuple[int, bytes]:  # fmt: skip
         """Answer one request; 0: the connection ends without an answer, 1: in the middle of it."""
@@ -88,6 +89,9 @@ class Batches:
                 return 404, b"{}"
             self.cut -= 1
             return (1 if self.cut >= 0 else 200), content
+        if method == "POST" and rest.endswith("/cancel"):
+            self.cancelled.append(rest.removesuffix("/cancel"))
+            return 200, b"{}"
         if method == "POST":
             made = self._make(json.loads(body), ask)
             self.lost -= 1

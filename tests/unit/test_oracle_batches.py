@@ -48,7 +48,7 @@ class Asking:
             made = Batching(spec, said, ledger, endpoint, prompt=oracle.prompt, texts=every, sleep=self.waits.append)
             try:
                 if give_up:
-                    jobs.give_up(ledger, jobs.open_jobs(ledger, "mine"))
+                    batching.give_up(ledger, endpoint, "mine")
                 told = made.fill(texts or TEXTS)
                 self.by_batch = [one for one in TEXTS if ledger.answer(oracle.prompt, one.text_sha256)]
                 self.answers = [] if told.stopped else [one.answer for one in oracle.ask_all(texts or TEXTS)]
@@ -284,6 +284,15 @@ def test_where_not_all_batches_are_listed_none_is_sent_again(asking: Asking, pag
     asking.served.batches.page = None
     assert asking(TEXTS[0]).answered == 1
     assert asking.paid["Article 0"] == len(asking.served.batches.made) == 1
+
+
+def test_a_batch_that_is_given_up_is_cancelled_and_leaves_no_article_there(asking: Asking) -> None:
+    with patch.object(BatchEndpoint, "get", side_effect=_KilledError), pytest.raises(_KilledError):
+        asking(TEXTS[0])
+    [(name, made)] = asking.served.batches.made.items()
+    assert asking(TEXTS[0], give_up=True).answered == 1
+    assert asking.served.batches.cancelled == [name]
+    assert made["input_file_id"] not in asking.served.batches.files
 
 
 def test_answers_that_are_gone_there_say_how_to_go_on(asking: Asking) -> None:

@@ -114,6 +114,14 @@ class BatchEndpoint:
         with suppress(UnavailableError, RejectedError, MissingError, UserError):
             self._sent("DELETE", f"/files/{file_id}")
 
+    def abandon(self, batch_id: str | None, file_id: str | None) -> None:
+        """Cancel a batch that nobody waits for any more, and remove its articles there, as far as the endpoint does it."""
+        if batch_id is not None:
+            with suppress(UnavailableError, RejectedError, MissingError, UserError):
+                self._sent("POST", f"/batches/{batch_id}/cancel")
+        if file_id is not None:
+            self.remove(file_id)
+
     def _batch(self, row: dict[str, Any]) -> Batch:
         batch_id, status, metadata = _id(row.get("id")), row.get("status"), row.get("metadata")
         if batch_id is None or status not in (*_UNDER_WAY, *_OVER):

@@ -292,6 +292,14 @@ class Batching:
         return f"{error}. {asked}"
 
 
+def give_up(ledger: Ledger, endpoint: Endpoint, task: str) -> None:
+    """Give up the batches of a task that are under way, noted before the endpoint is told."""
+    given_up = jobs.open_jobs(ledger, task)
+    jobs.give_up(ledger, given_up)
+    for job in given_up:
+        BatchEndpoint(endpoint).abandon(job.batch_id, job.file_id)
+
+
 _IN_WORDS: Mapping[str, str] = {
     "failed": "was refused by the endpoint as a whole", "expired": "was not done in time", "cancelled": "was cancelled",
 }  # fmt: skip

@@ -111,10 +111,7 @@ def over(ledger: Ledger, job: Job, *, may_cost: bool, given_up: bool = False) ->
         connection.execute("UPDATE jobs SET state = ? WHERE id = ?", ("given up" if given_up else "over", job.number))
 
 
-def give_up(ledger: Ledger, jobs: Iterable[Job]) -> int:
-    """Give batches up: nobody fetches their answers any more, and their questions count at their most. Returns how many."""
-    count = 0
+def give_up(ledger: Ledger, jobs: Iterable[Job]) -> None:
+    """Give batches up: nobody fetches their answers any more, and their questions count at their most."""
     for job in jobs:
         over(ledger, job, may_cost=True, given_up=True)
-        count += 1
-    return count
