@@ -130,7 +130,7 @@ def test_an_incremental_run_goes_on_from_the_champion(tuned: Tuned, tmp_path: Pa
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("module", ["heads", "ridge", "signals"])
+@pytest.mark.parametrize("module", ["heads.published", "ridge", "signals"])
 def test_a_refresh_loads_no_torch(module: str) -> None:
     code = f"import sys, trainers.learners.{module}.refresh; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -103,6 +103,7 @@ def test_every_command_that_takes_json_without_doing_anything_is_listed_here() -
         "check",
         "label",
         "revoke",
+        "withdraw",
         "gc",
         "test",
         "export",
