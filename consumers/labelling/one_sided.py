@@ -6,7 +6,6 @@ Whoever clicks the first label through teaches a model that label, and agrees we
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,12 +83,12 @@ def one_sided(said: Sequence[Said]) -> list[OneSided]:
 
 def binomial_tail(least: int, of: int, share: float) -> float:
     """Return how probable `least` or more of `of` are, each with probability `share` (0 to 1, both excluded)."""
-    logs = (
-        math.lgamma(of + 1) - math.lgamma(hits + 1) - math.lgamma(of - hits + 1)
-        + hits * math.log(share) + (of - hits) * math.log1p(-share)
-        for hits in range(least, of + 1)
-    )  # fmt: skip
-    return min(1.0, math.fsum(map(math.exp, logs)))
+    if least == 0:
+        return 1.0
+    # Who asks for no label needs it not.
+    from scipy.special import betainc  # noqa: PLC0415 - heavy
+
+    return float(betainc(least, of - least + 1, share))
 
 
 def _key(target: Target) -> str:

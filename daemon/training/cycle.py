@@ -247,6 +247,7 @@ class Cycle:
         if frozen.manifest.counts.get("train", 0) == 0:
             message = "the training set is empty: no enriched, usable example is in a training split yet"
             raise RunFailedError(message + frozen.manifest.left_out_told)
+        test = frozen.rows("test", embeddings=False)
         spec = JobSpec(
             run_id=run.run_id,
             # Labels change by events too; the trainer must know those that the targets carry.
@@ -263,7 +264,7 @@ class Cycle:
             teacher_name=teacher or "",
             batch_size=task.training.batch_size,
             overrides=overrides,
-            looks=self._registry.looks.next_number(run.task, frozen.rows("test")["example_id"].to_pylist()),
+            looks=self._registry.looks.next_number(run.task, test["example_id"].to_pylist()),
             modules=self._settings.extensions.names,
         )
         try:
@@ -271,7 +272,7 @@ class Cycle:
         except features.StoppedError as stopped:
             log.info("run.stopped", reason=str(stopped))
             return run
-        note_others(spec, task, frozen, self._buffer, self._settings.data_dir)
+        note_others(spec, task, test, self._buffer, self._settings.data_dir)
         self._runner.prepare(spec)
         return self._update(run, state="frozen")
 

@@ -188,7 +188,7 @@ def test_held_out_texts_are_asked_about_once_the_prompt_passed_and_teach_nothing
             run_id="r", task=SPEC, training=settings.training, full=True, training_set=tmp_path / "r", run_dir=tmp_path,
             champion=None, champion_version=None, batch_size=4,
         )  # fmt: skip
-        note_others(order, SPEC, frozen, buffer, settings.data_dir)
+        note_others(order, SPEC, frozen.rows("test", embeddings=False), buffer, settings.data_dir)
     told = json.loads((tmp_path / BESIDE_FILE).read_bytes())
     assert set(told["oracle"]) == set(frozen.rows("test")["example_id"].to_pylist())
     assert all(one == {"label": "sport"} for one in told["oracle"].values())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import structlog
 
 from config.errors import RetryError, StopError
@@ -15,19 +16,17 @@ from consumers.events.schemas import content_sha256
 from consumers.labelling.oracle.known import Known, answers_about
 from consumers.rows.arriving.event_rows import canonical_json
 from consumers.training_set.beside import in_force_target
-from consumers.training_set.snapshot import TrainingSet
 from trainers.job import siding
 from trainers.job.spec import JobSpec
 
 log = structlog.get_logger(__name__)
 
 
-def note_others(spec: JobSpec, task: TaskSpec, frozen: TrainingSet, buffer: BufferReader, data_dir: Path) -> None:
-    """Write it, `task` as its file has it, where anybody has said anything.
+def note_others(spec: JobSpec, task: TaskSpec, test: pa.Table, buffer: BufferReader, data_dir: Path) -> None:
+    """Write it, `task` as its file has it, where anybody has said anything. `test`: the run's test rows.
 
     A ledger that cannot be read is told of, and the run goes on without it.
     """
-    test = frozen.rows("test", embeddings=False)
     counting = {
         content_sha256(text): example_id
         for example_id, text in zip(test["example_id"].to_pylist(), test["text"].to_pylist(), strict=True)

@@ -27,14 +27,19 @@ class NearCopy(View):
     train_begins: str
 
 
-class NearCopies(View):
-    """Near copies across the sides that no story has seen, among the newest rows."""
+class Counts(View):
+    """Rows that were looked at, and pairs of near copies by how they were found."""
 
     test: int
     train: int
     by_embedding: int
     by_words: int
     either: int
+
+
+class NearCopies(Counts):
+    """Near copies across the sides that no story has seen, among the newest rows."""
+
     examples: tuple[NearCopy, ...]
     at: datetime | None = None
     """When they were looked for; None: just now."""
@@ -48,15 +53,10 @@ class Pair(View):
     alike: float
 
 
-class Kept(View):
+class Kept(Counts):
     """What the file of a task holds."""
 
     at: datetime
-    test: int
-    train: int
-    by_embedding: int
-    by_words: int
-    either: int
     pairs: tuple[Pair, ...]
 
 
