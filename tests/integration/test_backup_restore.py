@@ -21,8 +21,8 @@ from consumers.buffer import copying as buffer_copy
 from consumers.dead_letters.store import DeadLetters
 from consumers.enrichment import feature_store
 from consumers.events.schemas import FEEDBACK_TOPIC
-from consumers.labelling.oracle import jobs
 from consumers.labelling.oracle.answers import Said
+from consumers.labelling.oracle.batches import jobs
 from consumers.labelling.oracle.ledger import Cap, Ledger, Price, Sample
 from consumers.log.open import open_event_log
 from consumers.log.protocols import Position, RawEvent, TopicPartition

@@ -24,11 +24,11 @@ from config.settings import Settings, environment_of, load_settings
 from consumers.events import parsing
 from consumers.events import schemas as events
 from consumers.events.schemas import content_sha256
-from consumers.labelling.oracle.batch_endpoint import BatchEndpoint
+from consumers.labelling.oracle.batches.endpoint import BatchEndpoint
 from consumers.labelling.oracle.ledger import FILE_NAME, Cap, Ledger, Price
 from consumers.log.open import open_event_log
 from consumers.training_set.snapshot import load_training_set
-from daemon.operations import oracle, oracle_check, oracle_labels
+from daemon.operations.oracle import checking, handing_over, labelling
 from daemon.training.preparing.beside import note_others
 from daemon.views import opening
 from tests.support import buffers, oracles
@@ -111,9 +111,9 @@ def stored(settings: Settings, folder: Path, offset: int) -> dict[str, str]:
 
 def test_nothing_is_labelled_before_both_samples_have_passed(settings: Settings, served: Model) -> None:
     with pytest.raises(UserError):
-        oracle.label(settings, "mine", 5)
+        labelling.label(settings, "mine", 5)
     assert served.bodies == []
-    found = oracle.calibrate(settings, "mine")
+    found = labelling.calibrate(settings, "mine")
     assert [(one.name, one.judgement.verdict, one.judgement.reasons) for one in found.samples] == [
         ("first", "PASS", ()), ("fresh", "PASS", ()),
     ]  # fmt: skip
@@ -122,10 +122,10 @@ def test_nothing_is_labelled_before_both_samples_have_passed(settings: Settings,
     asked = len(served.bodies)
     assert asked == len(set(served.asked)), "the fresh sample has other texts"
 
-    again = oracle.calibrate(settings, "mine")
+    again = labelling.calibrate(settings, "mine")
     assert (again.may_label, len(again.samples), len(served.bodies)) == (True, 1, asked), "known answers are not asked for again"
 
-    made = oracle.label(settings, "mine", 200)
+    made = labelling.label(settings, "mine", 200)
     assert (made.labelled, made.forced, made.stopped) == (90, False, "")
     assert made.cached == 60
     assert len(served.bodies) == len(set(served.asked)), "no text is paid twice"
@@ -133,7 +133,7 @@ def test_nothing_is_labelled_before_both_samples_have_passed(settings: Settings,
 
 
 def test_labels_train_with_their_weight_and_never_test(settings: Settings, tmp_path: Path) -> None:
-    oracle.label(settings, "mine", 10, force=True)
+    labelling.label(settings, "mine", 10, force=True)
     labels = sent(settings)
     assert len(labels) == 10
     assert {(one.origin, one.weight) for one in labels} == {("oracle", 0.63)}
@@ -173,13 +173,13 @@ def test_held_out_texts_are_asked_about_once_the_prompt_passed_and_teach_nothing
         buffer.insert(buffers.stored(*said, offset=700))
         buffers.enrich(buffer, split=side)
     with pytest.raises(UserError):
-        oracle_check.check(settings, "mine", 10)
+        checking.check(settings, "mine", 10)
     assert not served.bodies
-    found = oracle_check.check(settings, "mine", 3, force=True)
+    found = checking.check(settings, "mine", 3, force=True)
     assert (found.rows, found.unasked, found.score, found.forced) == (3, 1, 1.0, True)
     assert not sent(settings)
     asked = len(served.bodies)
-    assert oracle_check.check(settings, "mine", 10, force=True).rows == 4
+    assert checking.check(settings, "mine", 10, force=True).rows == 4
     assert len(served.bodies) == asked + 1, "known answers are not asked for again"
 
     with buffers.opened(settings.buffer_dir, tasks={"mine": SPEC}) as buffer:
@@ -198,38 +198,38 @@ def test_held_out_texts_are_asked_about_once_the_prompt_passed_and_teach_nothing
 
 def test_a_confidence_that_people_do_not_bear_out_weighs_less(settings: Settings, served: Model) -> None:
     served.answer = lambda text: right(text) if "goal" not in text else oracles.Said('{"label": "other", "confidence": 0.9}')
-    oracle.calibrate(settings, "mine")
-    assert oracle.label(settings, "mine", 5, force=True).belief.factor == 1.0, "10 texts of people say too little"
+    labelling.calibrate(settings, "mine")
+    assert labelling.label(settings, "mine", 5, force=True).belief.factor == 1.0, "10 texts of people say too little"
     more = settings.tasks_folder / "mine.yaml"
     more.write_text(more.read_text().replace("gold: 10", "gold: 25"))
-    oracle.calibrate(settings, "mine")
-    made = oracle.label(settings, "mine", 5, force=True)
+    labelling.calibrate(settings, "mine")
+    made = labelling.label(settings, "mine", 5, force=True)
     assert (made.belief.right, made.belief.of) == (0, 25)
     assert {one.weight for one in sent(settings)} == {0.63, 0.03}
 
 
 def test_force_is_recorded_and_a_changed_rubric_has_to_pass_anew(settings: Settings) -> None:
-    assert oracle.label(settings, "mine", 1, force=True).forced
-    oracle.calibrate(settings, "mine")
+    assert labelling.label(settings, "mine", 1, force=True).forced
+    labelling.calibrate(settings, "mine")
     file = settings.tasks_folder / "mine.yaml"
     file.write_text(file.read_text().replace("What is the article about?", "What is it about?"))
     with pytest.raises(UserError):
-        oracle.label(settings, "mine", 1)
+        labelling.label(settings, "mine", 1)
     with closing(Ledger(settings.data_dir, Price(0, 0), Cap(0, 0))) as ledger:
         assert [batch["forced"] for batch in ledger.batches("mine")] == [True]
 
 
 def test_labels_of_an_earlier_prompt_are_replaced_on_request_and_withdrawn_for_good(settings: Settings, tmp_path: Path) -> None:
-    oracle.label(settings, "mine", 10, force=True)
+    labelling.label(settings, "mine", 10, force=True)
     first = stored(settings, tmp_path / "r-1", 1_000)
     assert len(first) == 10
-    [before] = oracle_labels.prompts(settings, "mine")
+    [before] = handing_over.prompts(settings, "mine")
     assert (before.labels, before.withdrawn, before.in_force) == (10, 0, True)
 
     rubric(settings, "What is it mainly about?")
-    made = oracle.label(settings, "mine", 5, force=True)
+    made = labelling.label(settings, "mine", 5, force=True)
     assert (made.labelled, made.withdrawn, made.others) == (5, 0, 10), "what another prompt labelled is left alone"
-    made = oracle.label(settings, "mine", 90, force=True, again=True)
+    made = labelling.label(settings, "mine", 90, force=True, again=True)
     assert (made.labelled, made.cached, made.withdrawn, made.others) == (90, 5, 10, 0)
     second = stored(settings, tmp_path / "r-2", 2_000)
     assert (len(second), set(second) & set(first)) == (90, set())
@@ -241,19 +241,19 @@ def test_labels_of_an_earlier_prompt_are_replaced_on_request_and_withdrawn_for_g
     assert fate is not None
     assert "label withdrawn: its text was labelled anew by prompt" in fate.reason
 
-    now, then = oracle_labels.prompts(settings, "mine")
+    now, then = handing_over.prompts(settings, "mine")
     assert ((now.labels, now.in_force), (then.labels, then.withdrawn, then.in_force)) == ((90, True), (0, 10, False))
     with pytest.raises(UserError, match=now.prompt):
-        oracle_labels.withdraw(settings, "mine", "none")
+        handing_over.withdraw(settings, "mine", "none")
     waiting = len(handed(settings))
-    gone = oracle_labels.withdraw(settings, "mine", now.prompt[:8])
+    gone = handing_over.withdraw(settings, "mine", now.prompt[:8])
     assert (gone.labels, gone.unread) == (90, waiting), "what no daemon has read may be such labels"
     assert stored(settings, tmp_path / "r-3", 3_000) == {}
     with opening.buffer(settings) as buffer:
         assert len(buffer.weak_texts(SPEC, 1_000).unlabelled) == 90, "rules speak of these texts again"
-    assert oracle_labels.withdraw(settings, "mine", now.prompt).labels == 0
+    assert handing_over.withdraw(settings, "mine", now.prompt).labels == 0
 
-    again = oracle.label(settings, "mine", 20, force=True)
+    again = labelling.label(settings, "mine", 20, force=True)
     assert (again.labelled, again.cached) == (20, 20), "nothing is paid twice"
     back = stored(settings, tmp_path / "r-4", 4_000)
     assert len(back) == 20
@@ -261,30 +261,30 @@ def test_labels_of_an_earlier_prompt_are_replaced_on_request_and_withdrawn_for_g
 
 
 def test_a_command_that_was_cut_off_before_it_withdrew_is_made_good(settings: Settings, tmp_path: Path) -> None:
-    oracle.label(settings, "mine", 3, force=True)
+    labelling.label(settings, "mine", 3, force=True)
     stored(settings, tmp_path / "r-1", 1_000)
     rubric(settings, "What is it mainly about?")
-    with patch.object(oracle_labels, "withdrawals", lambda *_all: []):
-        oracle.label(settings, "mine", 90, force=True, again=True)
+    with patch.object(handing_over, "withdrawals", lambda *_all: []):
+        labelling.label(settings, "mine", 90, force=True, again=True)
     assert len(stored(settings, tmp_path / "r-2", 2_000)) == 90, "the newer label of a text trains"
-    made = oracle.label(settings, "mine", 1, force=True)
+    made = labelling.label(settings, "mine", 1, force=True)
     assert (made.labelled, made.withdrawn) == (0, 3)
-    assert oracle_labels.prompts(settings, "mine")[1].labels == 3, "until the daemon has read it"
+    assert handing_over.prompts(settings, "mine")[1].labels == 3, "until the daemon has read it"
     stored(settings, tmp_path / "r-3", 3_000)
-    assert [one.labels for one in oracle_labels.prompts(settings, "mine")] == [90, 0]
+    assert [one.labels for one in handing_over.prompts(settings, "mine")] == [90, 0]
 
 
 def test_answers_of_a_batch_are_kept_whatever_the_command_that_goes_on_asks_for(
     settings: Settings, served: Model, tmp_path: Path
 ) -> None:
-    oracle.label(settings, "mine", 3, force=True)
+    labelling.label(settings, "mine", 3, force=True)
     stored(settings, tmp_path / "r-1", 1_000)
     rubric(settings, "What is it mainly about?")
     with patch.object(BatchEndpoint, "get", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
-        oracle.label(settings, "mine", 90, force=True, again=True, batch=True)
+        labelling.label(settings, "mine", 90, force=True, again=True, batch=True)
     asked = len(served.bodies)
-    assert oracle.label(settings, "mine", 1, force=True, batch=True).labelled == 1
-    made = oracle.label(settings, "mine", 90, force=True, again=True)
+    assert labelling.label(settings, "mine", 1, force=True, batch=True).labelled == 1
+    made = labelling.label(settings, "mine", 90, force=True, again=True)
     assert (made.labelled, made.withdrawn, len(served.bodies)) == (90, 3, asked), "what another prompt labelled was paid once"
 
 
@@ -296,21 +296,21 @@ def test_a_prompt_that_was_fitted_to_the_first_sample_fails_on_the_fresh_one(set
         return right(text) if text in known else oracles.Said('{"label": "other", "confidence": 1}')
 
     served.answer = fitted
-    found = oracle.calibrate(settings, "mine")
+    found = labelling.calibrate(settings, "mine")
     assert [one.judgement.verdict for one in found.samples] == ["PASS", "FAIL"]
     assert not found.may_label
-    again = oracle.calibrate(settings, "mine")
+    again = labelling.calibrate(settings, "mine")
     assert (len(again.samples), again.may_label) == (1, False), "this prompt gets no second fresh sample"
 
 
 def test_a_budget_that_ends_in_the_middle_leaves_what_was_answered(settings: Settings, served: Model) -> None:
     small = settings.model_copy(update={"oracle": settings.oracle.model_copy(update={"max_tokens": 6_000})})
-    made = oracle.label(small, "mine", 90, force=True)
+    made = labelling.label(small, "mine", 90, force=True)
     assert 0 < made.labelled < 90
     assert made.stopped
     assert made.spent.tokens <= 6_000
     assert len(sent(settings)) == made.labelled
-    assert oracle.label(settings, "mine", 90, force=True).labelled == 90
+    assert labelling.label(settings, "mine", 90, force=True).labelled == 90
     assert len(served.bodies) == len(set(served.asked))
     assert len({one.event_id for one in sent(settings)}) == 90
 
@@ -325,22 +325,22 @@ def test_batches_bring_the_labels_and_what_they_leave_is_asked_one_by_one(settin
         return right(text)
 
     served.answer = answer
-    oracle.label(settings, "mine", 5, force=True)
-    made = oracle.label(settings, "mine", 90, force=True, batch=True)
+    labelling.label(settings, "mine", 5, force=True)
+    made = labelling.label(settings, "mine", 90, force=True, batch=True)
     assert (made.labelled, made.cached, made.stopped) == (90, 5, "")
     assert made.batch is not None
     assert (made.batch.asked, made.batch.answered, made.batch.failed) == (85, 84, 1)
     assert {text for text, times in Counter(served.asked).items() if times > 1} == busy
     rubric(settings, "What is it about now?")
     with patch.object(BatchEndpoint, "get", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
-        oracle.label(settings, "mine", 3, force=True, batch=True)
-    for asks in (oracle.calibrate, partial(oracle.label, most=3, force=True)):
+        labelling.label(settings, "mine", 3, force=True, batch=True)
+    for asks in (labelling.calibrate, partial(labelling.label, most=3, force=True)):
         with pytest.raises(UserError, match="--batch"):
             asks(settings, "mine")
-    assert oracle.label(settings, "mine", 3, force=True, batch=True).cached == 0
+    assert labelling.label(settings, "mine", 3, force=True, batch=True).cached == 0
     served.batches.status, served.batches.worked_on = "expired", 30
     rubric(settings, "What is it mainly about?")
-    early = oracle.label(settings, "mine", 90, force=True, batch=True)
+    early = labelling.label(settings, "mine", 90, force=True, batch=True)
     assert (early.labelled, bool(early.stopped)) == (30, True), "what came is handed over, and the rest waits for the next batch"
 
 
@@ -348,7 +348,7 @@ def test_batches_bring_the_labels_and_what_they_leave_is_asked_one_by_one(settin
 def test_without_a_limit_or_an_endpoint_nothing_is_asked(settings: Settings, changes: dict[str, Any]) -> None:
     other = settings.model_copy(update={"oracle": settings.oracle.model_copy(update=changes)})
     with pytest.raises(UserError):
-        oracle.label(other, "mine", 5, force=True)
+        labelling.label(other, "mine", 5, force=True)
 
 
 @pytest.mark.process

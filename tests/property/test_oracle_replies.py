@@ -11,9 +11,9 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.labelling.oracle import jobs
-from consumers.labelling.oracle.batch_endpoint import BatchEndpoint
-from consumers.labelling.oracle.batching import Batching
+from consumers.labelling.oracle.batches import jobs
+from consumers.labelling.oracle.batches.batching import Batching
+from consumers.labelling.oracle.batches.endpoint import BatchEndpoint
 from consumers.labelling.oracle.endpoint import Endpoint, Reply, UnavailableError, read
 from consumers.labelling.oracle.ledger import Cap, Ledger, Price
 from tests.support import oracles

@@ -23,12 +23,12 @@ from consumers.labelling.oracle.endpoint import Endpoint
 from consumers.labelling.oracle.ledger import Ledger
 from consumers.log.embedded.log import _EmbeddedSink as EmbeddedSink
 from daemon.cli import main as command_line
-from daemon.operations import oracle
+from daemon.operations.oracle import labelling
 from tests.support.failpoints import Failpoint, say
 
 STEPS = ((Ledger, "begin"), (Endpoint, "ask"), (Ledger, "answered"), (EmbeddedSink, "publish"), (EmbeddedSink, "flush"))
 """What a text goes through, in this order. Each stands for all that was done up to it."""
-IMPORTED = (anyio, certifi, open_reader, oracle)
+IMPORTED = (anyio, certifi, open_reader, labelling)
 """So that no child has to."""
 NEVER = 1_000_000
 _STUCK_S = 120

@@ -13,11 +13,12 @@ from unittest.mock import patch
 import pytest
 
 from config.errors import UserError
-from consumers.labelling.oracle import batching, forgetting, jobs
+from consumers.labelling.oracle import forgetting
 from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.asking import Oracle, Text
-from consumers.labelling.oracle.batch_endpoint import BatchEndpoint
-from consumers.labelling.oracle.batching import Batching, Told
+from consumers.labelling.oracle.batches import batching, jobs
+from consumers.labelling.oracle.batches.batching import Batching, Told
+from consumers.labelling.oracle.batches.endpoint import BatchEndpoint
 from consumers.labelling.oracle.endpoint import Endpoint, RejectedError, UnavailableError
 from consumers.labelling.oracle.ledger import Cap, Ledger, Price
 from tests.support import oracles

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from config.tasks import TaskSpec
-from consumers.labelling.oracle import clusters, samples, verdict
 from consumers.labelling.oracle.answers import Said
+from consumers.labelling.oracle.calibration import clusters, samples, verdict
+from consumers.labelling.oracle.calibration.samples import Drawn
+from consumers.labelling.oracle.calibration.verdict import Answered, Judgement, judge
 from consumers.labelling.oracle.problems import Problem
-from consumers.labelling.oracle.samples import Drawn
-from consumers.labelling.oracle.verdict import Answered, Judgement, judge
 from consumers.labelling.weak.labelling import find
 from consumers.labelling.weak.texts import Texts
 from tests.support import weak

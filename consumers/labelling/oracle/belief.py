@@ -12,7 +12,7 @@ from typing import Any
 
 from config.tasks import TaskSpec
 from consumers.labelling.oracle.answers import Said
-from consumers.labelling.oracle.verdict import agrees
+from consumers.labelling.oracle.calibration.verdict import agrees
 
 LEAST_TEXTS = 20
 """Texts below which the stated confidence stands as it is."""

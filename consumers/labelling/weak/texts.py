@@ -121,7 +121,7 @@ def _spoken_of(snapshot: Snapshot, task: str, but_of: str | None) -> pa.Array:
 def _clusters(snapshot: Snapshot, free: pa.Table) -> dict[str, int]:
     # Whatever opens a buffer would load numpy for this.
     from consumers.labelling.doubts.labelled import embeddings  # noqa: PLC0415
-    from consumers.labelling.oracle.clusters import clusters  # noqa: PLC0415
+    from consumers.labelling.oracle.calibration.clusters import clusters  # noqa: PLC0415
 
     texts = dict(zip(free["row_id"].to_pylist(), free["text_sha256"].to_pylist(), strict=True))
     there = embeddings(snapshot, list(texts), table="articles")

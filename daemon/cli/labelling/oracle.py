@@ -15,9 +15,9 @@ from daemon.cli.output import AsJson, console, print_json, say, table
 from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:
+    from consumers.labelling.oracle.calibration.verdict import NameFigures, Share
     from consumers.labelling.oracle.ledger import Spent
-    from consumers.labelling.oracle.verdict import NameFigures, Share
-    from daemon.operations.oracle import Calibrated
+    from daemon.operations.oracle.labelling import Calibrated
 
 app = typer.Typer(help="Labels by a language model, after its prompt was judged on samples.", no_args_is_help=True)
 
@@ -32,10 +32,10 @@ def calibrate(task: _Task, as_json: AsJson = False) -> None:
     Ends with 1 where the prompt may not label.
     """
     settings = load_settings()
-    from daemon.operations import oracle  # noqa: PLC0415 - heavy
+    from daemon.operations.oracle import labelling  # noqa: PLC0415 - heavy
 
     with _bar(task, as_json=as_json) as progress:
-        found = oracle.calibrate(settings, task, progress)
+        found = labelling.calibrate(settings, task, progress)
     if as_json:
         print_json(found)
     else:
@@ -70,10 +70,10 @@ def label(  # noqa: PLR0917 - each is an option of the command
 ) -> None:
     """Label articles that nobody has labelled, with origin `oracle`: they train, and never test. Run again, it goes on."""
     settings = load_settings()
-    from daemon.operations import oracle  # noqa: PLC0415 - heavy
+    from daemon.operations.oracle import labelling  # noqa: PLC0415 - heavy
 
     with _bar(task, as_json=as_json) as progress:
-        made = oracle.label(
+        made = labelling.label(
             settings, task, most, force=force, again=again, batch=batch, give_up_batch=give_up_batch, progress=progress
         )
     if as_json:
@@ -114,9 +114,9 @@ def label(  # noqa: PLR0917 - each is an option of the command
 def prompts(task: _Task, as_json: AsJson = False) -> None:
     """Show by which prompts the stored labels of a task were made, and how many of each stand."""
     settings = load_settings()
-    from daemon.operations import oracle_labels  # noqa: PLC0415 - heavy
+    from daemon.operations.oracle import handing_over  # noqa: PLC0415 - heavy
 
-    found = oracle_labels.prompts(settings, task)
+    found = handing_over.prompts(settings, task)
     if as_json:
         print_json(found)
         return
@@ -135,9 +135,9 @@ def withdraw(
 ) -> None:
     """Take back all labels of a prompt: they train no more. What has learnt from them stays, and says so."""
     settings = load_settings()
-    from daemon.operations import oracle_labels  # noqa: PLC0415 - heavy
+    from daemon.operations.oracle import handing_over  # noqa: PLC0415 - heavy
 
-    found = oracle_labels.withdraw(settings, task, prompt)
+    found = handing_over.withdraw(settings, task, prompt)
     if as_json:
         print_json(found)
     elif found.labels:
@@ -161,14 +161,14 @@ def check(
     Reports of later runs set oracle, student and people side by side on these rows.
     """
     settings = load_settings()
-    from daemon.operations import oracle_check  # noqa: PLC0415 - heavy
+    from daemon.operations.oracle import checking  # noqa: PLC0415 - heavy
 
     with _bar(task, as_json=as_json) as progress:
-        found = oracle_check.check(settings, task, most, force=force, progress=progress)
+        found = checking.check(settings, task, most, force=force, progress=progress)
     if as_json:
         print_json(found)
         return
-    say(oracle_check.in_words(found))
+    say(checking.in_words(found))
     if found.refused:
         what = ", ".join(f"{name} {count:,}" for name, count in found.refused.items())
         say(f"{counted(sum(found.refused.values()), 'text')} without a usable answer ({what})", indent=2)

@@ -11,21 +11,22 @@ from dataclasses import dataclass, field
 from config.errors import UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
-from consumers.labelling.oracle import jobs, samples, verdict
 from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.asking import Oracle, Text, prompt_of
-from consumers.labelling.oracle.batching import Batching, Told, give_up
+from consumers.labelling.oracle.batches import jobs
+from consumers.labelling.oracle.batches.batching import Batching, Told, give_up
 from consumers.labelling.oracle.belief import NOTHING_KNOWN, Belief, belief
+from consumers.labelling.oracle.calibration import samples, verdict
+from consumers.labelling.oracle.calibration.samples import ByStratum, Drawn
+from consumers.labelling.oracle.calibration.verdict import Judgement
 from consumers.labelling.oracle.endpoint import Endpoint
 from consumers.labelling.oracle.ledger import Cap, Ledger, Price, Sample, SampleName, Spent
 from consumers.labelling.oracle.problems import Problem
-from consumers.labelling.oracle.samples import ByStratum, Drawn
-from consumers.labelling.oracle.verdict import Judgement
 from consumers.labelling.weak.labelling import find
 from consumers.labelling.weak.stored import StoredLabel
 from consumers.labelling.weak.texts import Texts, WeakText
 from consumers.log.open import open_event_log
-from daemon.operations.oracle_labels import Handover
+from daemon.operations.oracle.handing_over import Handover
 from daemon.training.due import asking
 from daemon.views import opening
 

@@ -14,8 +14,8 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from config.tasks import TaskSpec
-from consumers.labelling.oracle import strata
-from consumers.labelling.oracle.strata import Stratum
+from consumers.labelling.oracle.calibration import strata
+from consumers.labelling.oracle.calibration.strata import Stratum
 from consumers.labelling.weak.labelling import Found
 from consumers.labelling.weak.texts import Texts, WeakText
 

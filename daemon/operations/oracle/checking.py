@@ -12,13 +12,13 @@ from config.errors import UserError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from config.words import counted
-from consumers.labelling.oracle import samples
 from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.asking import Oracle, Text
+from consumers.labelling.oracle.calibration import samples
 from consumers.labelling.oracle.held_out import HeldOut
 from consumers.labelling.oracle.ledger import Spent
 from consumers.labelling.oracle.problems import Problem
-from daemon.operations.oracle import Progress, opened, task_with_rubric, why_not
+from daemon.operations.oracle.labelling import Progress, opened, task_with_rubric, why_not
 from daemon.views import opening
 from trainers.compare import statistics
 from trainers.compare.clusters import clusters_of

@@ -17,11 +17,12 @@ from config.errors import UserError
 from config.sections import OracleSettings
 from config.tasks import TaskSpec
 from config.words import counted
-from consumers.labelling.oracle import answers, jobs, prompts
+from consumers.labelling.oracle import answers, prompts
 from consumers.labelling.oracle.asking import OVERHEAD_TOKENS, Text, backoff_s
-from consumers.labelling.oracle.batch_endpoint import Batch, BatchEndpoint, MissingError
+from consumers.labelling.oracle.batches import jobs
+from consumers.labelling.oracle.batches.endpoint import Batch, BatchEndpoint, MissingError
+from consumers.labelling.oracle.batches.jobs import Job, Question
 from consumers.labelling.oracle.endpoint import Endpoint, RejectedError, UnavailableError, read
-from consumers.labelling.oracle.jobs import Job, Question
 from consumers.labelling.oracle.ledger import Ledger
 from consumers.labelling.oracle.problems import Problem
 

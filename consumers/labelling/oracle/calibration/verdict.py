@@ -17,8 +17,8 @@ from config.task_files.sections.oracle import names_of
 from config.tasks import TaskSpec
 from config.words import counted
 from consumers.labelling.oracle.answers import Said
+from consumers.labelling.oracle.calibration.samples import Drawn
 from consumers.labelling.oracle.problems import Problem
-from consumers.labelling.oracle.samples import Drawn
 from perennial_artifact.keywords import NOTHING
 
 Verdict = Literal["PASS", "REVIEW", "FAIL"]

@@ -1,0 +1,1 @@
+"""Batches of questions: noted before they are sent, found again after a stop."""

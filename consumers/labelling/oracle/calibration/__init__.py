@@ -1,0 +1,1 @@
+"""Samples that judge a prompt before it labels anything."""

@@ -1,0 +1,1 @@
+"""What `perennial oracle` does."""
