@@ -21,7 +21,8 @@ LEAST_GROUPS = 5
 """Groups of texts that must carry a label before it is judged: with fewer, some head has hardly seen it."""
 _MOST_FITTED = 10_000
 """More rows are thinned out evenly: to judge needs no more."""
-_STRENGTH = 10.0
+_STRENGTH = 1.0
+"""A tenth of what heads that answer are tried with: one that fits the wrong labels less tells them better (`docs/benchmarks.md`)."""
 
 
 @dataclass(frozen=True, slots=True)
