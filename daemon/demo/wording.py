@@ -35,8 +35,8 @@ def compared(ended: Ended, runs_dir: Path) -> Iterable[Part]:
         (str(ended.version), "bold"), f" and {found.champion_version} answered the same {found.rows} articles: {title} ",
         (_score(found.candidate_score), "bold"), f" after {_score(found.champion_score)}",
     ]  # fmt: skip
-    if found.champion_score > 0:
-        said.append(f", {100 * (found.candidate_score / found.champion_score - 1):+.0f} %")
+    if found.champion_score > 0 and (percent := round(100 * (found.candidate_score / found.champion_score - 1))):
+        said.append(f", {percent:+d} %")
     said.append(".")
     told = answers.of_run(runs_dir / ended.run_id)
     if told is not None:

@@ -251,7 +251,8 @@ def _change(seen: Comparison, policy: Promotion) -> str:
     base = share_base(policy, seen.champion_score, seen.scale)
     if seen.needed_gain == 0.0 or base <= 0.0:
         return f"{seen.scale.format_gain(abs(seen.gain))} {word} than"
-    share = f"{abs(seen.gain) / base * 100:.1f} %"
+    percent = f"{abs(seen.gain) / base * 100:.1f} %"
+    share = "Less than 0.1 %" if percent == "0.0 %" else percent
     if policy.improvement == "error_reduction":
         return f"{share} {'fewer' if seen.gain > 0 else 'more'} errors than"
     return f"{share} {word} than"

@@ -98,6 +98,11 @@ def test_a_gain_that_cannot_reach_the_minimum_keeps_even_on_few_rows() -> None:
     assert "to +1.0 points)" in decision.reasons[0]
 
 
+def test_a_change_too_small_to_show_is_not_told_as_zero() -> None:
+    decision = decide(seen(gain=-0.0001, candidate_score=0.7119, lower_bound=-0.01, upper_bound=0.01), POLICY)
+    assert decision.reasons[0].startswith("Less than 0.1 % worse than news-topics/v3")
+
+
 def test_a_minimum_out_of_reach_says_which_setting_helps() -> None:
     decision = decide(seen(champion_score=0.96, candidate_score=0.99, gain=0.03, required_gain=math.inf, required_rows=0), POLICY)
     assert decision.verdict == "keep"
