@@ -22,7 +22,7 @@ LEAST_GROUPS = 5
 _MOST_FITTED = 10_000
 """More rows are thinned out evenly: to judge needs no more."""
 _STRENGTH = 1.0
-"""A tenth of what heads that answer are tried with: one that fits the wrong labels less tells them better (`docs/benchmarks.md`)."""
+"""A tenth of what heads that answer begin with: one that fits wrong labels less tells them better (`docs/benchmarks.md`)."""
 
 
 @dataclass(frozen=True, slots=True)
