@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from config.files.durable import write_atomic
 from config.tasks import TaskSpec
-from trainers.compare import statistics
+from trainers.compare.alone import alone
 from trainers.compare.clusters import clusters_of
 from trainers.compare.metrics import catalog
 from trainers.job.files import BESIDE_FILE
@@ -96,10 +96,7 @@ def _grounds(
         sides_: tuple[Who, ...] = ("this version", "opponent", *others)
         for who in sides_:
             answers = [by[who][at] for at in where]
-            # Against itself: which labels count depends on gold and on this side alone, whoever else is in the table.
-            paired = metric.pair(right, answers, answers)
-            score, _same = paired.scores()
-            (lower, upper), _same_bounds = statistics.intervals(paired, clusters, confidence=task.promotion.confidence, seed=seed)
-            scored.append(Scored(who=who, score=score, lower=lower, upper=upper))
+            of_one = alone(metric, right, answers, clusters, confidence=task.promotion.confidence, seed=seed)
+            scored.append(Scored(who=who, **of_one._asdict()))
         found.append(Ground(rows=len(where), stories=int(clusters.max()) + 1, scored=tuple(scored)))
     return tuple(found)

@@ -20,7 +20,7 @@ from consumers.labelling.oracle.ledger import Spent
 from consumers.labelling.oracle.problems import Problem
 from daemon.operations.oracle.labelling import Progress, opened, task_with_rubric, why_not
 from daemon.views import opening
-from trainers.compare import statistics
+from trainers.compare.alone import alone
 from trainers.compare.clusters import clusters_of
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.scale import Scale
@@ -112,9 +112,7 @@ def _scored(
         }  # fmt: skip
         clusters = clusters_of(pa.table(columns))
         stories = int(clusters.max()) + 1
-        paired = metric.pair(gold, answers, answers)
-        score, _same = paired.scores()
-        (lower, upper), _same_bounds = statistics.intervals(paired, clusters, confidence=task.promotion.confidence, seed=0)
+        score, lower, upper = alone(metric, gold, answers, clusters, confidence=task.promotion.confidence, seed=0)
     return Checked(
         task.name, oracle.prompt, forced, metric.name, metric.scale, task.promotion.confidence, len(rows), stories, score, lower,
         upper, dict(refused), len(there) - len(rows) - sum(refused.values()), oracle.why, spent,
