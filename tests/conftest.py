@@ -30,6 +30,9 @@ for _pool in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAY
 # Nor does one spin where a test asks for a second thread, or a program starts with its own number.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
+# A training child steps back for what else runs on a machine. Beside other test processes it would hardly advance at all.
+os.environ["PERENNIAL_TRAINING__NICE"] = "0"
+
 # Parallel test processes are given the width of a terminal that they do not have.
 os.environ.pop("COLUMNS", None)
 

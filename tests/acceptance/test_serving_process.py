@@ -22,6 +22,8 @@ from tests.support.serving_process import serving, spawn
 
 PREDICT = f"/v1/tasks/{TASK}/predict"
 STOP_S = 20
+ASKERS, BUSY_S, PROBE = 4, 1.5, 8
+"""How many ask at once, how long that keeps the model busy, and how many texts tell how fast this machine is."""
 FEEDBACK = {"task": TASK, "user_id": "u", "verdict": "correction", "text": TEXT, "target": {"spans": []}, "event_id": "fb-1"}
 
 
@@ -49,6 +51,13 @@ def in_flight(address: str) -> int:
     return int(float(re.search(r"^perennial_http_requests_in_flight (.+)$", text, flags=re.MULTILINE)[1])) - 1
 
 
+def texts_for(seconds: float, address: str) -> list[str]:
+    """Return so many long texts as the model needs that time for: enough to be in flight, few enough for a stop to wait for."""
+    began = time.monotonic()
+    httpx.post(f"{address}{PREDICT}", json={"texts": [TEXT * 60] * PROBE}, timeout=60).raise_for_status()
+    return [TEXT * 60] * max(2, min(40, round(PROBE * seconds / (time.monotonic() - began))))
+
+
 def refuses(host: str, port: int) -> bool:
     try:
         socket.create_connection((host, port), timeout=STOP_S).close()
@@ -66,20 +75,18 @@ def test_from_start_to_sigterm_with_requests_in_flight(data: ServedData) -> None
         ready(address)
 
         host, port = address.removeprefix("http://").split(":")
+        texts = texts_for(BUSY_S / ASKERS, address)
         # Before the others: one that is not accepted yet when the signal comes is held until the limit.
         idle = socket.create_connection((host, int(port)), timeout=STOP_S)
-        # So many long texts keep the model busy for a second or more: requests are in flight when the signal comes, and a slow
-        # machine still answers them in the time that a stop has.
-        long = {"texts": [TEXT * 60] * 40}
         outcomes: list[httpx.Response | Exception] = []
 
         def ask() -> None:
             try:
-                outcomes.append(httpx.post(f"{address}{PREDICT}", json=long, timeout=60))
+                outcomes.append(httpx.post(f"{address}{PREDICT}", json={"texts": texts}, timeout=60))
             except httpx.HTTPError as error:
                 outcomes.append(error)
 
-        askers = [threading.Thread(target=ask) for _ in range(4)]
+        askers = [threading.Thread(target=ask) for _ in range(ASKERS)]
         for asker in askers:
             asker.start()
         eventually(lambda: in_flight(address) >= len(askers))
@@ -93,9 +100,10 @@ def test_from_start_to_sigterm_with_requests_in_flight(data: ServedData) -> None
         assert time.monotonic() - asked_at < STOP_S
         for asker in askers:
             asker.join(STOP_S)
-        assert [getattr(one, "status_code", one) for one in outcomes] == [200] * 4
+        assert [getattr(one, "status_code", one) for one in outcomes] == [200] * ASKERS
         assert presence.read(data.settings.data_dir) is None
-    assert count(data, PREDICTIONS_TOPIC) == 160, "answered predictions were written before the process ended"
+    predicted = PROBE + ASKERS * len(texts)
+    assert count(data, PREDICTIONS_TOPIC) == predicted, "answered predictions were written before the process ended"
 
 
 def test_a_sigterm_while_the_first_model_is_still_loading_ends_cleanly(data: ServedData) -> None:

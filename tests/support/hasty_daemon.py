@@ -49,8 +49,8 @@ def hurry() -> None:
     unsandboxed()
     wired = Eraser.__init__
 
-    def hasty(self: Eraser, **parts: Any) -> None:
-        wired(self, **parts)
+    def hasty(self: Eraser, *given: Any, **parts: Any) -> None:
+        wired(self, *given, **parts)
         self._keep = KEEP
 
     Eraser.__init__ = hasty  # type: ignore[method-assign]  # the point of this file

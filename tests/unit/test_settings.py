@@ -16,6 +16,7 @@ from config.settings import Settings, environment_of, known_keys, load_settings,
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PERENNIAL_TRAINING__NICE")
     return tmp_path
 
 
