@@ -14,9 +14,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class NextLabels(Section):
     """By what texts without a label are chosen; the shares count in proportion to their sum."""
 
-    uncertain: Annotated[Share, Field(description="Share of those of which two labels are nearly as probable.")] = 0.4
-    diverse: Annotated[Share, Field(description="Share of those that are unlike everything that is labelled.")] = 0.2
-    short: Annotated[Share, Field(description="Share of those that may carry a label of which there are few.")] = 0.2
+    uncertain: Annotated[Share, Field(description="Share of those of which two labels are nearly as probable.")] = 0.7
+    diverse: Annotated[Share, Field(description="Share of those that are unlike everything that is labelled.")] = 0.05
+    short: Annotated[Share, Field(description="Share of those that may carry a label of which there are few.")] = 0.05
     random: Annotated[
         Share, Field(description="Share of those drawn at random, which no model has a part in: on the test side they decide.")
     ] = 0.2

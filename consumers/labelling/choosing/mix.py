@@ -17,8 +17,6 @@ import numpy.typing as npt
 from consumers.labelling.choosing.ways import WAYS, Way
 
 Floats = npt.NDArray[np.float32]
-_SPREAD_OVER = 4
-"""The uncertain ones are spread over so many times as many: the least certain of all often tell the same thing."""
 _PART = 512
 
 
@@ -115,32 +113,35 @@ class _Choice:
                     break
 
     def uncertain(self, count: int) -> None:
-        """Take texts of which two labels are nearly as probable, spread over the least certain ones."""
+        """Take texts of which two labels are nearly as probable."""
         shown = self.candidates.probabilities
         if shown is None or shown.shape[1] < 2:  # noqa: PLR2004 - two labels make a margin
             return
         highest = np.partition(shown, -2, axis=1)
         margins = highest[:, -1] - highest[:, -2]
-        order = [int(at) for at in np.argsort(margins, kind="stable") if self.free[at]][: _SPREAD_OVER * count]
-        self._spread(order, count, "uncertain", self.candidates.features[[one.place for one in self.picked]])
+        left = count
+        for place in np.argsort(margins, kind="stable"):
+            if not left:
+                return
+            if self.free[place]:
+                self._take(int(place), "uncertain")
+                left -= 1
 
     def diverse(self, count: int) -> None:
         """Take what is farthest from everything that is labelled or chosen."""
-        mine = self.candidates.features[[one.place for one in self.picked]]
-        self._spread(list(np.flatnonzero(self.free)), count, "diverse", np.concatenate([self.candidates.known, mine]))
-
-    def _spread(self, among: Sequence[int], count: int, way: Way, beside: Floats) -> None:
-        places = np.array(among, dtype=np.intp)
-        features = self.candidates.features[places]
-        nearest = np.full(len(places), -np.inf, dtype=np.float32)
+        if not count:
+            return
+        features = self.candidates.features
+        beside = np.concatenate([self.candidates.known, features[[one.place for one in self.picked]]])
+        nearest = np.full(len(features), -np.inf, dtype=np.float32)
         for at in range(0, len(beside), _PART):
             nearest = np.maximum(nearest, (features @ beside[at : at + _PART].T).max(axis=1))
         for _ in range(count):
-            open_ = np.flatnonzero(self.free[places])
+            open_ = np.flatnonzero(self.free)
             if not len(open_):
                 return
             farthest = int(open_[np.argmin(nearest[open_])])
-            self._take(int(places[farthest]), way)
+            self._take(farthest, "diverse")
             nearest = np.maximum(nearest, features @ features[farthest])
 
     def _take(self, place: int, way: Way, label: int | None = None) -> None:
