@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import random
@@ -19,6 +18,7 @@ from perennial_artifact.abstaining import abstains
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.formats import Opened
 from perennial_artifact.keywords import Keywords, version_of
+from perennial_artifact.memory import give_back
 from perennial_artifact.portions import portions
 from perennial_artifact.predictor import Answer
 from perennial_client import loading
@@ -237,9 +237,8 @@ class Model:
                 self._last_error = f"checking the champion failed: {error or type(error).__name__}"
                 log.exception("task %s: checking the champion failed", self.task)
             if self._leaving is not None and self._leaving() is None:
-                # A spaCy pipeline refers to itself, so its memory comes back only when cycles are collected.
                 self._leaving = None
-                gc.collect()
+                give_back()
             # Apps that were started together need not all ask together.
             self._stop.wait(self._poll_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads clients
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from daemon.serving.models.trouble import Trouble
 from perennial_artifact.compute import Used
 from perennial_artifact.formats import Opened
 from perennial_artifact.keywords import Keywords, is_version_of_keywords, version_of
+from perennial_artifact.memory import give_back
 from perennial_artifact.predictor import Answer
 from perennial_artifact.warming import warm
 
@@ -318,8 +318,7 @@ class Slot:
         old.batcher.close()
         if not old.batcher.join(DRAIN_LIMIT_S):
             log.warning("serving.model_drain_slow", task=self.spec.name, version=old.version, limit_s=DRAIN_LIMIT_S)
-        # A spaCy pipeline refers to itself, so its memory comes back only when cycles are collected.
-        gc.collect()
+        give_back()
 
 
 def _told(used: Used | None) -> dict[str, str]:
