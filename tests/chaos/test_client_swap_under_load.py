@@ -52,7 +52,7 @@ def test_a_thousand_predictions_during_swaps_and_one_corrupt_champion(tmp_path: 
                 if target == corrupt:
                     eventually(lambda: model.last_error and "patterns.jsonl" in model.last_error, within_s=SWAP_S)
                 else:
-                    eventually(lambda wanted=target: answers[-1][0] == wanted, within_s=SWAP_S)
+                    eventually(lambda wanted=target: answers and answers[-1][0] == wanted, within_s=SWAP_S)
                 moved = number
             for thread in threads:
                 thread.join(120)

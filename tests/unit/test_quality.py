@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from consumers.text.quality import READ_CHARS, assess
@@ -65,9 +63,6 @@ def test_several_faults_multiply_and_are_all_named() -> None:
 
 
 def test_the_cost_of_a_huge_article_is_bounded() -> None:
-    started = time.perf_counter()
-    assess("Word upon word <b>goes</b> by, and still more. " * 20_000)
-    assert time.perf_counter() - started < 1
     whole, beginning = assess(PROSE * 100), assess((PROSE * 100)[:READ_CHARS])
     assert (whole.score, whole.reasons) == (beginning.score, beginning.reasons)
 

@@ -214,7 +214,7 @@ def spans(*found: tuple[int, int, str]) -> dict[str, Any]:
     return {"spans": [{"start": start, "end": end, "label": label} for start, end, label in found]}
 
 
-LATER = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+LATER = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 
 BAD = [
     (changed(task=None), 422, "task"),

