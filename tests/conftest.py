@@ -13,6 +13,8 @@ import hypothesis
 import pytest
 import structlog
 
+from tests.support import lasting
+
 # The processes that tests start find the packages of the repository as pytest itself does, installed or not.
 _ROOT = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT / "artifact"), os.environ.get("PYTHONPATH", ""))))
@@ -44,6 +46,10 @@ gc.disable()
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    lasting.at_end.close()
 
 
 @pytest.fixture(scope="session")

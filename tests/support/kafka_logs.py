@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from consumers.log.kafka import topics
 from consumers.log.kafka.log import KafkaLog
 from consumers.log.protocols import EventSink, EventSource, RawEvent, TopicPartition
 from tests.kafka.broker import Broker, MissingError, free_port, resolve_jars
+from tests.support.lasting import at_end
 from tests.support.missing import missing
 from tests.support.proxies import Proxy, proxied
 
@@ -39,10 +39,9 @@ def require_kafka() -> None:
 def shared_broker() -> Broker:
     """Return the broker of this test run, started at its first use; as `require_kafka` where it cannot run."""
     require_kafka()
-    folder = tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)
-    broker = Broker(Path(folder.name)).start()
-    atexit.register(folder.cleanup)
-    atexit.register(broker.kill)
+    folder = at_end.enter_context(tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True))
+    broker = Broker(Path(folder)).start()
+    at_end.callback(broker.kill)
     return broker
 
 
@@ -58,10 +57,9 @@ def mortal_broker() -> Broker:
 @functools.cache
 def _mortal_broker() -> Broker:
     require_kafka()
-    folder = tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)
-    broker = Broker(Path(folder.name))
-    atexit.register(folder.cleanup)
-    atexit.register(broker.kill)
+    folder = at_end.enter_context(tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True))
+    broker = Broker(Path(folder))
+    at_end.callback(broker.kill)
     return broker
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import importlib.util
 import os
@@ -10,9 +9,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.lasting import at_end
 from tests.support.missing import missing
 
 # PostgreSQL refuses to run as root; any other user will do.
@@ -39,10 +39,7 @@ class Server:
 @functools.cache
 def shared() -> Server:
     """Return the server of this test process, started at its first use; as `running` where it cannot run."""
-    started = ExitStack()
-    server = started.enter_context(running())
-    atexit.register(started.close)
-    return server
+    return at_end.enter_context(running())
 
 
 @contextmanager

@@ -162,6 +162,24 @@ print(os.getpriority(os.PRIO_PROCESS, 0) == max(least, {found}))
     assert (out, err) == ("True\n", "")
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="this system has no scheduling policy for idle time")
+@pytest.mark.parametrize(("asked", "policy"), [(19, "SCHED_IDLE"), (18, "SCHED_OTHER"), (0, "SCHED_OTHER")])
+@pytest.mark.process
+def test_at_the_lowest_priority_a_child_runs_in_idle_time_alone_and_so_do_its_threads(asked: int, policy: str) -> None:
+    code = f"""
+import os, threading
+from trainers.job import guards
+guards.step_back({asked})
+found = [os.sched_getscheduler(0)]
+thread = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
+thread.start()
+thread.join()
+print(found == [os.{policy}] * 2)
+"""
+    out, err = python(code).communicate(timeout=60)
+    assert (out, err) == ("True\n", "")
+
+
 def test_peak_memory_is_in_mebibytes() -> None:
     assert 10 < guards.peak_memory_mib() < 100_000
 

@@ -21,6 +21,8 @@ from trainers.hardware import usable_cores
 
 _MIB = 1 << 20
 _WATCH_INTERVAL_S = 0.1
+_IDLE = 19
+"""The niceness of what runs in idle time alone."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
@@ -62,10 +64,16 @@ def cap_threads(threads: int) -> None:
 def step_back(nice: int) -> None:
     """Let everything else on this machine go first: run at this niceness, 0 to 19, or at a higher one that is in force.
 
-    Before other threads are started: each has the niceness of the thread that starts it.
+    At 19 this process runs where a core is idle, on Linux by its scheduling policy too: whatever wakes up takes the core at once,
+    where it would wait some milliseconds for a process that is only nice. Before other threads are started: each has the
+    niceness and the policy of the thread that starts it.
     """
     if nice > os.getpriority(os.PRIO_PROCESS, 0):
         os.setpriority(os.PRIO_PROCESS, 0, nice)
+    if nice >= _IDLE and hasattr(os, "SCHED_IDLE"):
+        # A container may forbid it: then niceness has to do.
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def rest_collector() -> None:
