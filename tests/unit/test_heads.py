@@ -159,6 +159,14 @@ def test_too_few_newer_rows_choose_nothing_and_say_so(count: int) -> None:
     assert [(one.scores, one.chosen) for one in tried] == [({}, True)]
 
 
+@pytest.mark.parametrize(("before", "after"), [(10.0, 3.0), (30.0, 3.0), (1.0, 1.0)])
+def test_where_nobodys_label_can_judge_a_head_is_held_back(before: float, after: float) -> None:
+    tried: list[Tried] = []
+    some = replace(rows(), independent=np.zeros(300, dtype=bool))
+    assert forward.choose(some, Choice(strength=before), tried.append) == Choice(strength=after)
+    assert [(one.scores, one.chosen, f"strength {after:g}" in one.name) for one in tried] == [({}, True, True)]
+
+
 def test_rows_of_one_moment_have_no_newer_side() -> None:
     some = replace(rows(), days=np.zeros(300))
     assert forward.choose(some, Choice(), lambda _one: None) == Choice()

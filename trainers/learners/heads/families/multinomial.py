@@ -30,7 +30,7 @@ class Multinomial:
     balanced: bool = False
     """Whether all labels weigh alike, however often they come; no prior is assumed then."""
 
-    strengths: ClassVar[tuple[float, ...]] = (3.0, 10.0, 30.0)
+    strengths: ClassVar[tuple[float, ...]] = (1.0, 3.0, 10.0, 30.0)
 
     def encoded(self, rows: Sequence[Example], ids: Mapping[str, int]) -> Gold:
         """Return the id of each row's label."""

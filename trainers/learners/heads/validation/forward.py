@@ -20,6 +20,7 @@ from trainers.learners.tried import Tried
 
 _LEAST_JUDGED = 50
 """Rows below which a score says nothing: the choice stays what it was."""
+_UNJUDGED_STRENGTH = 3.0
 _HALF_LIVES_DAYS = (None, 730.0, 365.0, 182.0)
 _PRIORS_DAYS = (None, 365.0, 182.0, 91.0)
 
@@ -56,8 +57,11 @@ def choose(rows: HeadRows, before: Choice, note: Callable[[Tried], None]) -> Cho
 
     First the strength, then the half-life, each with every prior: 6 fits for each border. Clearly: by more than a standard error
     of the rows' differences; scores of near-equal choices are noise, and following it costs accuracy. Only rows that were chosen
-    without looking at a model judge. `before` stays too where these are fewer than 50.
+    without looking at a model judge. `before` stays too where these are fewer than 50; where there is none at all, no stronger
+    than 3: rules and oracles are wrong in the same way again and again, and nothing shows it.
     """
+    if not rows.independent.any():
+        before = replace(before, strength=min(before.strength, max(_UNJUDGED_STRENGTH, min(rows.family.strengths))))
     thin = _thinned(rows)
     splits = list(_splits(thin))
     if sum(len(judge) for _fit, judge in splits) < _LEAST_JUDGED:
