@@ -172,6 +172,7 @@ def test_the_plot_has_both_colour_schemes_each_policy_and_no_foreign_address(mea
     assert "prefers-color-scheme: dark" in drawn
     for name in ("current", "a-much-stricter-policy", "sampled training"):
         assert name in drawn
+    assert ("not measured" in drawn) is not measured, "an empty plot says why it is empty"
     assert re.findall(r"#[0-9a-f]{6}", drawn.split("</style>")[1]) == []
     assert set(re.findall(r"https?://[^\"\s]+", drawn)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
