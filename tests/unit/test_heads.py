@@ -154,15 +154,16 @@ def test_what_was_chosen_stays_chosen() -> None:
 def test_too_few_newer_rows_choose_nothing_and_say_so(count: int) -> None:
     tried: list[Tried] = []
     some = rows(count)
-    some = replace(some, independent=np.arange(count) < 4)
+    some = replace(some, independent=np.arange(count) <= count // 2)
     assert forward.choose(some, Choice(), tried.append) == Choice()
     assert [(one.scores, one.chosen) for one in tried] == [({}, True)]
 
 
+@pytest.mark.parametrize("people", [0, 60])
 @pytest.mark.parametrize(("before", "after"), [(10.0, 3.0), (30.0, 3.0), (1.0, 1.0)])
-def test_where_nobodys_label_can_judge_a_head_is_held_back(before: float, after: float) -> None:
+def test_where_too_few_of_few_labels_of_people_judge_a_head_is_held_back(before: float, after: float, people: int) -> None:
     tried: list[Tried] = []
-    some = replace(rows(), independent=np.zeros(300, dtype=bool))
+    some = replace(rows(), independent=np.arange(300) < people)
     assert forward.choose(some, Choice(strength=before), tried.append) == Choice(strength=after)
     assert [(one.scores, one.chosen, f"strength {after:g}" in one.name) for one in tried] == [({}, True, True)]
 

@@ -57,14 +57,14 @@ def choose(rows: HeadRows, before: Choice, note: Callable[[Tried], None]) -> Cho
 
     First the strength, then the half-life, each with every prior: 6 fits for each border. Clearly: by more than a standard error
     of the rows' differences; scores of near-equal choices are noise, and following it costs accuracy. Only rows that were chosen
-    without looking at a model judge. `before` stays too where these are fewer than 50; where there is none at all, no stronger
-    than 3: rules and oracles are wrong in the same way again and again, and nothing shows it.
+    without looking at a model judge. `before` stays too where these are fewer than 50, but no stronger than 3 where most rows are
+    none of them: rules and oracles are wrong in the same way again and again, and nothing shows it.
     """
-    if not rows.independent.any():
-        before = replace(before, strength=min(before.strength, max(_UNJUDGED_STRENGTH, min(rows.family.strengths))))
     thin = _thinned(rows)
     splits = list(_splits(thin))
     if sum(len(judge) for _fit, judge in splits) < _LEAST_JUDGED:
+        if 2 * np.count_nonzero(rows.independent) < len(rows.independent):
+            before = replace(before, strength=min(before.strength, max(_UNJUDGED_STRENGTH, min(rows.family.strengths))))
         note(Tried(name=f"{before.name} (too few newer rows to choose by)", scores={}, cpu_s=0.0, chosen=True))
         return before
     span = float(np.ptp(thin.days))
