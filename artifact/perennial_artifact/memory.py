@@ -10,8 +10,7 @@ import sys
 def give_back() -> None:
     """Collect what refers to itself, as a spaCy pipeline does, and give freed pages back to the system, where its C library can.
 
-    glibc keeps what was freed between pieces that are still held: after many swaps, several per cent of what a process has. It
-    takes some hundredths of a second, in which other threads run on.
+    glibc keeps what was freed between pieces that are still held. Other threads run on meanwhile.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None

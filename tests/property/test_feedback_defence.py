@@ -97,7 +97,7 @@ orders = {"portion": st.sampled_from([1, 3, 100]), "every": st.sampled_from([1, 
 
 
 @given(history=histories, **orders)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=20, deadline=None)
 @pytest.mark.slow
 def test_no_cap_is_ever_exceeded(history: list[dict[str, Any]], portion: int, every: int, limit: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +111,7 @@ def test_no_cap_is_ever_exceeded(history: list[dict[str, Any]], portion: int, ev
 
 
 @given(history=histories, **orders)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=20, deadline=None)
 @pytest.mark.slow
 def test_within_the_caps_it_does_not_matter_when_what_has_arrived_is_judged(
     history: list[dict[str, Any]], portion: int, every: int, limit: int

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -31,7 +30,7 @@ from registry import promotion
 from registry.artifacts.local import LocalArtifacts
 from registry.runs import Run
 from registry.store import Registry
-from tests.support import ner_rows, served
+from tests.support import ner_rows, served, waiting
 from tests.support.tables import rows_of
 from tests.support.tiny_models import make_tiny_bert, toy_rows
 
@@ -133,14 +132,7 @@ def wait_for_decision(daemon: Installation, task: str) -> None:
 
 def wait_until(happened: Callable[[], object], limit_s: float = LIMIT_S, *, every_s: float = 0.05, what: str = "it") -> float:
     """Wait, whatever becomes of any daemon; return the seconds it took."""
-    began = looked = time.monotonic()
-    while not happened():
-        now = time.monotonic()
-        assert now - began < limit_s, f"{what} did not happen within {limit_s:.0f} s"
-        # A look takes what the daemon needs: at most a fifth of the time.
-        time.sleep(max(every_s, 4 * (now - looked)))
-        looked = time.monotonic()
-    return time.monotonic() - began
+    return waiting.wait_until(happened, limit_s, every_s=every_s, what=what)
 
 
 def is_gone(process: psutil.Process) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from registry import promotion
 from registry.artifacts.local import LocalArtifacts
 from registry.store import Registry
 from registry.versions import Lineage
+from tests.support.waiting import wait_until
 
 TASK = "entities"
 TOPICS = "topics"
@@ -173,11 +173,4 @@ def as_opened(predictor: Predictor) -> Opened:
 
 def eventually(condition: Callable[[], object], *, within_s: float = 20.0) -> None:
     """Wait until `condition` holds. Raises AssertionError when it does not in time."""
-    looked = time.monotonic()
-    deadline = looked + within_s
-    while not condition():
-        now = time.monotonic()
-        assert now < deadline, "it did not happen in time"
-        # A look takes what serving needs: at most half of the time.
-        time.sleep(max(0.01, now - looked))
-        looked = time.monotonic()
+    wait_until(condition, within_s, every_s=0.01)

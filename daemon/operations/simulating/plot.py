@@ -55,9 +55,7 @@ def _figure(found: Simulation) -> Figure:
         _draw_quality(quality, policy, color, dashes)
         _draw_cost(cost, policy, color, dashes, ends=(found.since, found.until))
     if not quality.lines:
-        quality.text(
-            0.5, 0.5, "not measured: no champion met held-out rows", transform=quality.transAxes, ha="center", color=plots.QUIET
-        )
+        quality.text(0.5, 0.5, "not measured", transform=quality.transAxes, ha="center", color=plots.QUIET)
     quality.set_ylabel(found.scale.title, color=plots.QUIET)
     # Costs add up, so that corner stays empty; no corner of the other plot does for sure.
     cost.legend(frameon=False, fontsize=8, loc="upper left")

@@ -21,6 +21,7 @@ from trainers.learners.tried import Tried
 _LEAST_JUDGED = 50
 """Rows below which a score says nothing: the choice stays what it was."""
 _UNJUDGED_STRENGTH = 3.0
+"""The most where nothing can be judged and most rows say nothing of how often labels are wrong."""
 _HALF_LIVES_DAYS = (None, 730.0, 365.0, 182.0)
 _PRIORS_DAYS = (None, 365.0, 182.0, 91.0)
 
@@ -55,8 +56,8 @@ def solved(rows: HeadRows, choice: Choice, *, start: Weights | None = None) -> t
 def choose(rows: HeadRows, before: Choice, note: Callable[[Tried], None]) -> Choice:
     """Return the choice whose heads give newer rows' labels the highest probability; `before` unless another is clearly better.
 
-    First the strength, then the half-life, each with every prior: 6 fits for each border. Clearly: by more than a standard error
-    of the rows' differences; scores of near-equal choices are noise, and following it costs accuracy. Only rows that were chosen
+    First the strength, then the half-life, each with every prior: 6 or 7 fits for each border. Clearly: by more than a standard
+    error of the rows' differences; scores of near-equal choices are noise, and following it costs accuracy. Only rows that were chosen
     without looking at a model judge. `before` stays too where these are fewer than 50, but no stronger than 3 where most rows are
     none of them: rules and oracles are wrong in the same way again and again, and nothing shows it.
     """
