@@ -57,9 +57,9 @@ def choose(rows: HeadRows, before: Choice, note: Callable[[Tried], None]) -> Cho
     """Return the choice whose heads give newer rows' labels the highest probability; `before` unless another is clearly better.
 
     First the strength, then the half-life, each with every prior: 6 or 7 fits for each border. Clearly: by more than a standard
-    error of the rows' differences; scores of near-equal choices are noise, and following it costs accuracy. Only rows that were chosen
-    without looking at a model judge. `before` stays too where these are fewer than 50, but no stronger than 3 where most rows are
-    none of them: rules and oracles are wrong in the same way again and again, and nothing shows it.
+    error of the rows' differences; scores of near-equal choices are noise, and following it costs accuracy. Only rows that were
+    chosen without looking at a model judge. `before` stays too where these are fewer than 50, but no stronger than 3 where most
+    rows are none of them: rules and oracles are wrong in the same way again and again, and nothing shows it.
     """
     thin = _thinned(rows)
     splits = list(_splits(thin))
