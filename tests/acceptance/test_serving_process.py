@@ -22,7 +22,7 @@ from tests.support.serving_process import serving, spawn
 
 PREDICT = f"/v1/tasks/{TASK}/predict"
 STOP_S = 20
-ASKERS, BUSY_S, PROBE = 4, 1.5, 8
+ASKERS, BUSY_S, PROBE = 4, 3.0, 8
 """How many ask at once, how long that keeps the model busy, and how many texts tell how fast this machine is."""
 FEEDBACK = {"task": TASK, "user_id": "u", "verdict": "correction", "text": TEXT, "target": {"spans": []}, "event_id": "fb-1"}
 

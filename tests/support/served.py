@@ -173,4 +173,4 @@ def as_opened(predictor: Predictor) -> Opened:
 
 def eventually(condition: Callable[[], object], *, within_s: float = 20.0) -> None:
     """Wait until `condition` holds. Raises AssertionError when it does not in time."""
-    wait_until(condition, within_s, every_s=0.01)
+    wait_until(condition, within_s, every_s=0.01, rest=1.0)

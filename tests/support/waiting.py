@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(happened: Callable[[], object], limit_s: float, *, every_s: float = 0.05, what: str = "it") -> float:
-    """Return the seconds until `happened` was true. Raises AssertionError when that takes longer than `limit_s`."""
+def wait_until(
+    happened: Callable[[], object], limit_s: float, *, every_s: float = 0.05, rest: float = 4.0, what: str = "it"
+) -> float:
+    """Return the seconds until `happened` was true. Raises AssertionError when that takes longer than `limit_s`.
+
+    A look takes what the process needs: after each, that process has `rest` times as long for itself, `every_s` at least.
+    """
     began = looked = time.monotonic()
     while not happened():
         now = time.monotonic()
         assert now - began < limit_s, f"{what} did not happen within {limit_s:.0f} s"
-        # A look takes what the process needs: at most a fifth of the time.
-        time.sleep(max(every_s, 4 * (now - looked)))
+        time.sleep(max(every_s, rest * (now - looked)))
         looked = time.monotonic()
     return time.monotonic() - began
