@@ -2,11 +2,11 @@
 
 The stream is that of `huffpost_stream`: a first champion, then the labels of each week, with articles of the week that nobody
 has labelled. Where too little evidence chose between two models, the daemon asks about texts on which they differ, and a
-simulated desk gives at most 20 of them a week their right section. Two courses are played: with that desk, and with one that
-answers nothing. The champion of each month is asked about the following month.
+simulated desk gives at most 20 of them a week their right section. Two courses are played, each by a process of its own: with
+that desk, and with one that answers nothing. The champion of each month is asked about the following month.
 
-The daemon's own classes run in this process on a clock that goes from week to week; training and comparing is done in child
-processes, as always. No candidate goes through the sandbox. `--quick` is one month, with heads alone (no tuning).
+The daemon's own classes run on a clock that goes from week to week; training and comparing is done in child processes, as
+always, with one thread. No candidate goes through the sandbox. `--quick` is one month, with heads alone (no tuning).
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -54,7 +57,7 @@ _WEEKS = ((1, 8), (8, 15), (15, 22), (22, 32))
 """Of a month: first day, and the day after the last."""
 _ARTICLES_A_MONTH = 1_200
 _QUICK = {"training.tuning": "never", "review.pool_rows": 200}
-_NOT_NICE = {"nice": 0}
+_A_CORE_EACH = {"nice": 0, "threads": 1}
 """Nothing is served beside a training child here: one that stepped back would only wait for other programs of the machine."""
 _QUICK_ARTICLES = 300
 _LEASE_S = 1e9
@@ -148,34 +151,37 @@ class Course:
 def main() -> None:
     """Read the arguments, play both courses, report."""
     arguments = report.parser(__doc__ or "").parse_args()
-    configure_logging(LogSettings(format="auto", level="warning"))
+    _quiet()
     report.write("review_stream", arguments, _both(arguments), arguments.json)
 
 
 def _both(arguments: Namespace) -> dict[str, Any]:
     plan, months = Plan.of(quick=arguments.quick), huffpost.by_month()
-    plan = replace(plan, settings={**plan.settings, "training": {**plan.settings["training"], **_NOT_NICE}})
+    plan = replace(plan, settings={**plan.settings, "training": {**plan.settings["training"], **_A_CORE_EACH}})
     if arguments.quick:
         plan = replace(plan, task={**plan.task, **_QUICK})
     articles = _QUICK_ARTICLES if arguments.quick else _ARTICLES_A_MONTH
-    found = {}
-    for name, desk in (("with_desk", True), ("without", False)):
-        with tempfile.TemporaryDirectory() as folder:
-            found[name] = _course(Path(folder), plan, months, articles=articles, desk=desk)
-    ours, theirs = found["with_desk"], found["without"]
+    play = partial(_course, plan, months, articles)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_quiet) as pool:
+        ours, theirs = pool.map(play, (True, False))
     return {
         "overrides": {**plan.task, **plan.settings},
         "requests_a_week_at_most": A_WEEK,
         "articles_a_month": articles,
         "accuracy_gain": ours["mean_accuracy_champion"] - theirs["mean_accuracy_champion"],
         "labels_more": ours["labels_used"] - theirs["labels_used"],
-        **found,
+        "with_desk": ours,
+        "without": theirs,
     }
 
 
-def _course(folder: Path, plan: Plan, months: dict[str, list[Row]], *, articles: int, desk: bool) -> dict[str, Any]:
+def _quiet() -> None:
+    configure_logging(LogSettings(format="auto", level="warning"))
+
+
+def _course(plan: Plan, months: dict[str, list[Row]], articles: int, desk: bool) -> dict[str, Any]:
     began, lines = time.monotonic(), []
-    with Course(folder, plan, desk=desk) as course:
+    with tempfile.TemporaryDirectory() as folder, Course(Path(folder), plan, desk=desk) as course:
         course.week(plan.first(months), (), course.clock())
         first = course.champion()
         if first is None:
@@ -203,8 +209,9 @@ def _course(folder: Path, plan: Plan, months: dict[str, list[Row]], *, articles:
             }
             lines.append(line)
             print(
-                f"{month}: {champion} answers the next month at {line['champion_accuracy']:.1%}, frozen "
-                f"{line['frozen_accuracy']:.1%}; {line['answers']} answers of the desk so far",
+                f"{'with' if desk else 'without'} a desk, {month}: {champion} answers the next month at "
+                f"{line['champion_accuracy']:.1%}, frozen {line['frozen_accuracy']:.1%}; "
+                f"{line['answers']} answers of the desk so far",
                 flush=True,
             )
         runs = course.registry.runs.list(TASK, limit=1_000)
