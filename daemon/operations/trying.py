@@ -27,9 +27,9 @@ from registry.artifacts.open import open_store
 from registry.store import Registry
 from registry.versions import Version
 from trainers.job import spec as job_spec
-from trainers.job.beside import baseline_name
 from trainers.job.rows.downsampling import write_part
 from trainers.job.rows.replay import select
+from trainers.job.scoring.declared_baseline import baseline_name
 from trainers.job.spec import JobResult, JobSpec, Progress
 from trainers.learners.catalog import learner_for
 

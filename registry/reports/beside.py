@@ -7,7 +7,7 @@ from typing import Any
 
 from config.words import counted
 from registry.reports.section import Section
-from trainers.job.sides import Ground, Sides
+from trainers.job.scoring.sides import Ground, Sides
 
 TITLE = "Oracle and people"
 _HEAD = ("Rows", "Who", "Count", "Stories", "Score", "From", "To")

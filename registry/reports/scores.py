@@ -10,7 +10,7 @@ from registry.reports.section import Section
 from trainers.compare.comparison import Comparison
 from trainers.compare.metrics.scale import Scale
 from trainers.compare.slices import Slice
-from trainers.job.gap import Beside
+from trainers.job.scoring.gap import Beside
 
 _SCORES = ("Rows", "Count", "Opponent", "This version", "Gain")
 _LABEL_PICTURE = "F1 on each of the most frequent labels, of this version and of the opponent"

@@ -15,7 +15,7 @@ from registry.versions import Version
 from trainers.compare.guarding.guard import Guard
 from trainers.compare.metrics.scale import Scale
 from trainers.compare.readiness import Judged, Readiness
-from trainers.job.fit import Fit
+from trainers.job.scoring.fit import Fit
 
 _JUDGED = ("Metric", "Score", "Deploy", "Review", "Level")
 _GUARDS = ("Guard", "Result", "Rows", "Documents", "Measured", "Bound", "Allowed")

@@ -36,7 +36,7 @@ from tests.support.tiny_models import (
     toy_signals_spec,
 )
 from trainers.job import spec as job_spec
-from trainers.job.gap import Beside
+from trainers.job.scoring.gap import Beside
 from trainers.job.spec import JobSpec
 from trainers.job.teaching import taught
 from trainers.learners.catalog import learner_for

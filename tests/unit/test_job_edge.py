@@ -17,11 +17,12 @@ import pytest
 from config.errors import RetryError, RunFailedError, UserError
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_task
-from trainers.job import beside, guards
+from trainers.job import guards
 from trainers.job import run as job_run
 from trainers.job import spec as job_spec
 from trainers.job import steps as job_steps
 from trainers.job.progress import ProgressLog
+from trainers.job.scoring import declared_baseline
 from trainers.job.spec import JobResult, JobSpec
 from trainers.learners.protocols import TrainingStep
 
@@ -218,7 +219,7 @@ def test_a_line_torn_by_a_kill_does_not_spoil_the_next(tmp_path: Path) -> None:
 def test_the_baseline_has_a_name_people_read(kind: str, baseline: Any, name: str) -> None:
     task = load_task(SHIPPED_TASKS_DIR / f"{kind}.yaml")
     named = task.model_copy(update={"promotion": task.promotion.model_copy(update={"baseline": baseline})})
-    assert beside.baseline_name(named) == name
+    assert declared_baseline.baseline_name(named) == name
 
 
 @pytest.mark.process

@@ -38,7 +38,7 @@ from trainers.compare.metrics import catalog
 from trainers.compare.readiness import Readiness, judge
 from trainers.compare.slices import Slice
 from trainers.job import files
-from trainers.job.fit import Fit
+from trainers.job.scoring.fit import Fit
 
 POLICY = {"metric": "macro_f1", "overfitting_from": 0.2}
 STRANGE = ("Acme $x^2$ \\frac", MARKUP, RTL, f"\x1b[2J \u202e {LONG}")

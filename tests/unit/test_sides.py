@@ -14,8 +14,9 @@ from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.belief import Belief, belief
 from registry.reports import beside
 from tests.support import oracles
-from trainers.job import files, siding
-from trainers.job.sides import Sides
+from trainers.job import files
+from trainers.job.scoring import siding
+from trainers.job.scoring.sides import Sides
 from trainers.job.spec import JobSpec
 
 TASK = oracles.task()

@@ -29,7 +29,7 @@ from perennial_artifact.sentence.signal_head import KEYWORDS_FILE, SIGNALS_FILE,
 from registry.people.corrections import Answering
 from tests.support.tiny_models import toy_plan, toy_signals, toy_signals_spec
 from trainers.compare.metrics import catalog as metrics
-from trainers.job.beside import baseline_name, baseline_of
+from trainers.job.scoring.declared_baseline import baseline_name, baseline_of
 from trainers.learners.protocols import Example
 from trainers.learners.signals.choosing import Choice, build, choose, compare, tags_of
 from trainers.learners.signals.rows import SignalRows, signal_rows, usable

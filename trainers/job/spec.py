@@ -36,9 +36,9 @@ from trainers.job.files import (
     TRAINING_SET_FOLDER,
     WORK_FOLDER,
 )
-from trainers.job.fit import Fit
-from trainers.job.gap import Beside
-from trainers.job.sides import Sides
+from trainers.job.scoring.fit import Fit
+from trainers.job.scoring.gap import Beside
+from trainers.job.scoring.sides import Sides
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.tried import Tried
 

@@ -24,13 +24,13 @@ from trainers.compare.metrics import catalog as metrics
 from trainers.export.building import Limits
 from trainers.hardware import Hardware
 from trainers.job import origin
-from trainers.job.comparing import compare_models
 from trainers.job.files import TRACKING_FOLDER
 from trainers.job.guards import StopRequest, wake_collector
 from trainers.job.job import Job, from_features
 from trainers.job.progress import ProgressLog
 from trainers.job.rows.examples import examples_of
 from trainers.job.rows.replay import RunRows, select
+from trainers.job.scoring.comparing import compare_models
 from trainers.job.spec import (
     BATCH_FILE,
     FEATURES_FILE,

@@ -16,7 +16,7 @@ from consumers.events.schemas import content_sha256
 from consumers.labelling.oracle.known import Known, answers_about
 from consumers.rows.arriving.event_rows import canonical_json
 from consumers.training_set.beside import in_force_target
-from trainers.job import siding
+from trainers.job.scoring import siding
 from trainers.job.spec import JobSpec
 
 log = structlog.get_logger(__name__)

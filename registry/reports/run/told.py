@@ -14,7 +14,7 @@ from registry.runs import Level, Run
 from registry.store import Registry
 from registry.versions import Version
 from trainers.compare.comparison import Comparison
-from trainers.job.fit import Fit
+from trainers.job.scoring.fit import Fit
 
 _MOST_ANCESTORS = 20
 _OF_BEFORE: dict[str | None, Level | None] = {"promote": "DEPLOY", "insufficient_evidence": "REVIEW", "keep": "FAIL", None: None}

@@ -15,7 +15,7 @@ from trainers.compare.alone import alone
 from trainers.compare.clusters import clusters_of
 from trainers.compare.metrics import catalog
 from trainers.job.files import BESIDE_FILE
-from trainers.job.sides import Ground, Scored, Sides, Who
+from trainers.job.scoring.sides import Ground, Scored, Sides, Who
 from trainers.job.spec import JobSpec
 from trainers.learners.protocols import Aligner
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from perennial_artifact.predictor import Answer, Predictor
 from trainers.compare import scoring
 from trainers.compare.metrics import catalog
-from trainers.job.gap import Beside, Figures
+from trainers.job.scoring.gap import Beside, Figures
 from trainers.job.spec import JobSpec
 from trainers.learners.opening import open_model
 from trainers.learners.protocols import Aligner

@@ -17,17 +17,17 @@ from perennial_artifact.predictor import Predictor
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
 from trainers.compare.in_force import known_in_force, with_labels_in_force
-from trainers.job import siding
-from trainers.job.beside import baseline_name, baseline_of, baseline_score
-from trainers.job.fit import Fit
-from trainers.job.fitting import measure
-from trainers.job.gap import Beside
 from trainers.job.job import Job, from_features
 from trainers.job.rows.examples import examples_of
 from trainers.job.rows.replay import RunRows
-from trainers.job.sides import Sides
+from trainers.job.scoring import siding
+from trainers.job.scoring.declared_baseline import baseline_name, baseline_of, baseline_score
+from trainers.job.scoring.fit import Fit
+from trainers.job.scoring.gap import Beside
+from trainers.job.scoring.overfitting import measure
+from trainers.job.scoring.sides import Sides
+from trainers.job.scoring.student import beside_teacher
 from trainers.job.spec import CHAMPION_FOLDER, MODEL_FOLDER, SCORES_FILE, JobSpec
-from trainers.job.student import beside_teacher
 from trainers.job.teaching import unlabelled_of
 from trainers.learners.catalog import feature_refresher_for, learner_for
 from trainers.learners.features import FeatureSet

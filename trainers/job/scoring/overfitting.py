@@ -14,7 +14,7 @@ from perennial_artifact.predictor import Predictor
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison
 from trainers.compare.metrics import catalog
-from trainers.job.fit import Fit
+from trainers.job.scoring.fit import Fit
 from trainers.learners.protocols import Aligner
 
 _MOST_ROWS = 300
