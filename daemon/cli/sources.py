@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from daemon.flow.collecting import Collected, Means
 
 KINDS = ("rss", "sitemap", "gdelt", "jsonl")
-ARTICLES = typer.Option("--articles", help="Send at most so many articles.", min=1)
-MAX_MIB = typer.Option("--max-mib", help="Read at most so much of an answer.", min=0.1)
+ARTICLES = typer.Option("--articles", help="Send at most this many articles.", min=1)
+MAX_MIB = typer.Option("--max-mib", help="Read at most this many MiB of an answer.", min=0.1)
 PAUSE = typer.Option("--pause", metavar="SECONDS", help="Wait between two requests to one host.", min=0.0)
 COUNTRY = typer.Option("--country", help="Country of the publisher in one word, such as sweden.")
 THEME = typer.Option("--theme", help="A theme of GDELT's, such as ECON_STOCKMARKET.")
 LANGUAGE = typer.Option("--language", help="Language of the article, such as swedish.")
-HOURS = typer.Option("--hours", help="So far back.", min=0.25, max=2_160)
+HOURS = typer.Option("--hours", help="How many hours to look back.", min=0.25, max=2_160)
 MAX_MIB_BY_DEFAULT, PAUSE_BY_DEFAULT, HOURS_BY_DEFAULT = 10.0, 1.0, 24.0
 
 Look = Callable[["Means"], "list[Collected]"]

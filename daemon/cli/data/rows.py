@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from daemon.operations.handing.data.exporting import ExportedData
     from daemon.operations.handing.data.publishing import PublishedData
 
-_Task = Annotated[str, typer.Argument(metavar="TASK", autocompletion=completing.tasks)]
+_Task = Annotated[str, typer.Argument(metavar="TASK", help="Task name.", autocompletion=completing.tasks)]
 _Side = Annotated[
     list[str] | None,
     typer.Option("--side", metavar="SIDE", help="train, test or anchor; may be repeated. All of them if left out."),
 ]
 _Feedback = Annotated[bool, typer.Option("--feedback", help="Feedback of users too, where it is in effect.")]
-_Weak = Annotated[bool, typer.Option("--weak", help="Labels of rules too.")]
+_Weak = Annotated[bool, typer.Option("--weak", help="Labels of rules and of a language model too.")]
 
 
 def register(group: typer.Typer) -> None:

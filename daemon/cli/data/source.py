@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Articles from feeds, sitemaps, GDELT and folders, politely and each once.", no_args_is_help=True)
 
 _Articles = Annotated[int | None, sources.ARTICLES]
-_Every = Annotated[
-    float | None, typer.Option("--every", metavar="MINUTES", help="Look again and again, with so many minutes between.", min=0.1)
-]
+_Every = Annotated[float | None, typer.Option("--every", metavar="MINUTES", help="Look again and again, every MINUTES.", min=0.1)]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Read, show what there is, and send nothing.")]
 _MaxMib = Annotated[float, sources.MAX_MIB]
 _Pause = Annotated[float, sources.PAUSE]

@@ -26,7 +26,7 @@ def suspicious(
         str, typer.Argument(metavar="TASK", help="Task whose labels are looked at.", autocompletion=completing.tasks)
     ],
     limit: Annotated[int, typer.Option(help="Show at most this many, the worst first.", min=1)] = 20,
-    rows: Annotated[int, typer.Option(help="A model judges the newest so many texts.", min=1)] = 50_000,
+    rows: Annotated[int, typer.Option(help="How many of the newest texts a model judges.", min=1)] = 50_000,
     as_json: AsJson = False,
 ) -> None:
     """Look for labels that are probably wrong, show the worst, and hand them to the desk's lane `suspicious`."""

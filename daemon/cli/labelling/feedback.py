@@ -110,7 +110,7 @@ def show(identifier: Annotated[str, typer.Argument(metavar="ID", help="The event
 
 @app.command()
 def corrections(
-    task: _OfTask = None, limit: Annotated[int, typer.Option(help="Newest so many.", min=1)] = 50, as_json: AsJson = False
+    task: _OfTask = None, limit: Annotated[int, typer.Option(help="Show at most this many.", min=1)] = 50, as_json: AsJson = False
 ) -> None:
     """List corrections that answer for their own texts until a champion has learnt them; `reject` ends one."""
     from config.tasks import load_tasks  # noqa: PLC0415 - heavy

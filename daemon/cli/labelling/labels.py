@@ -26,7 +26,7 @@ def register(application: typer.Typer) -> None:
 
 
 def labels(  # noqa: PLR0917 - each is an option of the command
-    task: Annotated[str, typer.Argument(metavar="TASK", autocompletion=completing.tasks)],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Task name.", autocompletion=completing.tasks)],
     rename: Annotated[
         list[str] | None, typer.Option(metavar="OLD=NEW", help="Give a label another name; may be repeated, all at once.")
     ] = None,

@@ -55,7 +55,7 @@ def calibrate(task: _Task, as_json: AsJson = False) -> None:
 @app.command()
 def label(  # noqa: PLR0917 - each is an option of the command
     task: _Task,
-    most: Annotated[int, typer.Option("--most", metavar="N", help="Label at most so many articles, the newest first.", min=1)],
+    most: Annotated[int, typer.Option("--most", metavar="N", help="Label at most this many articles, the newest first.", min=1)],
     again: Annotated[
         bool, typer.Option("--again", help="Also articles that another prompt labelled; the new labels replace those.")
     ] = False,
@@ -152,7 +152,7 @@ def withdraw(
 @app.command()
 def check(
     task: _Task,
-    most: Annotated[int, typer.Option("--most", metavar="N", help="Ask about at most so many texts, the newest first.", min=1)],
+    most: Annotated[int, typer.Option("--most", metavar="N", help="Ask about at most this many texts, the newest first.", min=1)],
     force: Annotated[bool, typer.Option("--force", help="Ask although the prompt has not passed.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -65,7 +65,7 @@ def review(  # noqa: PLR0917 - typer gives every option by name
         ),
     ] = None,
     annotator: Annotated[str, typer.Option(help="Your name, as answers keep it; left out, your user name.")] = "",
-    limit: Annotated[int, typer.Option(help="At most so many texts.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="At most this many texts.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Label held-out texts, decide conflicts and audit, one text after another; or list them with --json.

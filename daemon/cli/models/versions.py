@@ -333,7 +333,7 @@ def predict(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict with the champion. Asks the serving process if it runs, else loads the model here."""
+    """Answer texts by the champion, or by keywords and rules while there is none. Asks serving if it runs, else answers here."""
     from daemon.serving import client  # noqa: PLC0415 - heavy
 
     texts = text or [line.strip() for line in sys.stdin if line.strip()]

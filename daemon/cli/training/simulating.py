@@ -51,7 +51,7 @@ def simulate(
         Literal["arrival", "event"],
         typer.Option(help="When an example counts as having come: when it was stored, or, of an archive, when it was written."),
     ] = "arrival",
-    periods: Annotated[int, typer.Option(min=0, max=200, help="So many times the champion's quality is measured.")] = 12,
+    periods: Annotated[int, typer.Option(min=0, max=200, help="How often quality is measured; 0: not at all.")] = 12,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw quality and cost over time.")] = None,
     as_json: AsJson = False,
 ) -> None:
