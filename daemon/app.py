@@ -277,7 +277,7 @@ class Daemon:
             ),
             SideTask("housekeeping", housekeeping.step, self._stop, step_limit_s=_HOUR_S, deadline_s=STEP_LIMIT_S),
             *(
-                [SideTask("sources", Sources(settings).step, self._stop, step_limit_s=_HOUR_S, deadline_s=_HOUR_S)]
+                [SideTask("sources", Sources(settings, self._stop).step, self._stop, step_limit_s=_HOUR_S, deadline_s=_HOUR_S)]
                 if settings.collect.file
                 else []
             ),

@@ -24,7 +24,7 @@ def items(feed: Fetched) -> Iterator[Item]:
     headers = {name: feed.headers[name] for name in ("content-type", "content-language") if name in feed.headers}
     found = feedparser.parse(io.BytesIO(feed.body), response_headers={**headers, "content-location": feed.url})
     entries = found.entries[:-1] if feed.cut else found.entries
-    if not found.entries and not found.version:
+    if not found.entries and not found.get("version"):
         why = getattr(found, "bozo_exception", None)
         message = f"{feed.url} is no feed{f' ({why})' if why else ''}"
         raise ValueError(message)

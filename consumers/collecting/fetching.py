@@ -13,6 +13,7 @@ import httpx
 
 from config.clock import Clock, utc_now
 from config.errors import RetryError, UserError
+from consumers.collecting.manners import Manners
 from consumers.collecting.robots import Robots
 
 _TIMEOUT_S = 20.0
@@ -22,6 +23,8 @@ _ROBOTS_BYTES = 500_000
 _MOST_REDIRECTS = 5
 _NOT_MODIFIED, _TIMEOUT, _TOO_MANY, _SERVER_ERROR = 304, 408, 429, 500
 _LONGEST_REST = timedelta(days=1)
+_LONGEST_PAUSE_S = 60.0
+"""A host that asks for more between two requests is read again at a later reading: nobody else waits for it."""
 _PAUSES_S = (2.0, 8.0)
 """Waits before further attempts at a server that is in trouble and does not say for how long."""
 
@@ -67,19 +70,22 @@ class Fetcher:
         agent: str,
         most_bytes: int,
         pause_s: float = 1.0,
+        manners: Manners | None = None,
         clock: Clock = utc_now,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """`agent` is who we are; `most_bytes` are read of an answer, `pause_s` pass between two requests to a host."""
+        """`agent` is who we are; `most_bytes` are read of an answer, `pause_s` pass between two requests to a host.
+
+        `manners` is what earlier readings have learnt of hosts; None: nothing.
+        """
         self._client = client
         self._agent = agent
         self._most_bytes = most_bytes
         self._pause_s = pause_s
         self._clock = clock
         self._sleep = sleep
-        self._robots = Robots(agent.split("/", 1)[0], self._read_robots, clock)
-        self._asked_at: dict[str, datetime] = {}
-        self._not_before: dict[str, datetime] = {}
+        self._manners = manners or Manners()
+        self._robots = Robots(agent.split("/", 1)[0], self._read_robots, clock, self._manners.rules)
 
     def get(self, url: str, known: Validators = Validators()) -> Fetched | None:
         """Return what an address gives; None where it has not changed since `known`.
@@ -94,7 +100,7 @@ class Fetcher:
             try:
                 return self._once(url, host, known, self._most_bytes)
             except RetryError:
-                if pause_s is None or host in self._not_before:
+                if pause_s is None or host in self._manners.not_before:
                     raise
                 self._sleep(pause_s)
         raise AssertionError  # the last attempt returns or raises
@@ -124,25 +130,39 @@ class Fetcher:
             raise RetryError(message) from error
 
     def _wait(self, url: str, host: str, *, is_robots: bool) -> None:
+        """Wait as long as the host asks for between two requests. Raises `RetryError` where that is longer than a moment."""
+        manners = self._manners
         now = self._clock()
-        if (until := self._not_before.get(host)) is not None:
+        if (until := manners.not_before.get(host)) is not None:
             if now < until:
                 message = f"{host} asked not to be asked before {until:%Y-%m-%d %H:%M} UTC; {url} was not read"
                 raise RetryError(message)
-            del self._not_before[host]
-        pause_s = self._pause_s if is_robots else max(self._pause_s, self._robots.delay_s(url))
-        if (last := self._asked_at.get(host)) is not None:
-            left_s = pause_s - (now - last).total_seconds()
-            if left_s > 0:
-                self._sleep(min(left_s, pause_s))
-        self._asked_at[host] = self._clock()
+            del manners.not_before[host]
+        self._pause(manners.asked_at.get(host), self._pause_s)
+        if not is_robots:
+            delay_s = self._robots.delay_s(url)
+            last = manners.read_at.get(host)
+            if last is not None and delay_s - (now - last).total_seconds() > _LONGEST_PAUSE_S:
+                until = manners.not_before[host] = last + min(timedelta(seconds=delay_s), _LONGEST_REST)
+                message = (
+                    f"{host} asks for {delay_s:.0f} s between two requests; {url} is read from {until:%Y-%m-%d %H:%M} UTC on"
+                )
+                raise RetryError(message)
+            self._pause(last, delay_s)
+            manners.read_at[host] = self._clock()
+        manners.asked_at[host] = self._clock()
+
+    def _pause(self, last: datetime | None, pause_s: float) -> None:
+        if last is not None and (left_s := pause_s - (self._clock() - last).total_seconds()) > 0:
+            # A clock that was set back is no reason to wait longer.
+            self._sleep(min(left_s, pause_s, _LONGEST_PAUSE_S))
 
     def _refuse(self, url: str, host: str, answer: httpx.Response) -> None:
         status = answer.status_code
         if status in (_TIMEOUT, _TOO_MANY) or status >= _SERVER_ERROR:
             rest = _retry_after(answer.headers.get("retry-after"), self._clock())
             if rest is not None:
-                self._not_before[host] = self._clock() + min(rest, _LONGEST_REST)
+                self._manners.not_before[host] = self._clock() + min(rest, _LONGEST_REST)
             message = f"{host} answered {status} for {url}; it is asked again later"
             raise RetryError(message)
         if not answer.is_success:

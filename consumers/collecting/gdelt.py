@@ -60,15 +60,23 @@ def items(found: Fetched) -> Iterator[Item]:
         return
     if text.startswith("{"):
         try:
-            said = json.loads(text, strict=False)
-        except ValueError as error:
+            articles = json.loads(text, strict=False).get("articles") or []
+        except (ValueError, RecursionError) as error:
             message = f"GDELT's answer cannot be read ({str(error)[:100]})"
             raise ValueError(message) from None
-        for one in said.get("articles") or ():
-            yield _item(one, "url", "title", "seendate")
+        if not isinstance(articles, list):
+            message = f"GDELT's answer cannot be read (articles are {str(articles)[:100]})"
+            raise ValueError(message)
+        for one in articles:
+            if isinstance(one, dict):
+                yield _item(one, "url", "title", "seendate")
     elif text.lower().startswith("url,"):
-        for one in csv.DictReader(io.StringIO(text)):
-            yield _item(one, "URL", "Title", "Date")
+        try:
+            for one in csv.DictReader(io.StringIO(text)):
+                yield _item(one, "URL", "Title", "Date")
+        except csv.Error as error:
+            message = f"GDELT's answer cannot be read ({error})"
+            raise ValueError(message) from None
     else:
         message = f"GDELT says: {' '.join(text.split())[:200]}"
         raise ValueError(message)

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from config.files.durable import write_atomic
 
 FILE_NAME = "sources.json"
-_MOST_SEEN = 2_000
+_MOST_SEEN = 100_000
+"""Of one source: more than any feed has, and than 20 sitemaps of a newspaper."""
 
 
 class Place(BaseModel):
@@ -44,7 +45,7 @@ class Kept(BaseModel):
 
     def keep(self, source: str, place: Place) -> None:
         """Remember how far a source was read."""
-        self.places[source] = place.model_copy(update={"seen": place.seen[-_MOST_SEEN:]})
+        self.places[source] = place.model_copy(update={"seen": tuple(dict.fromkeys(place.seen))[-_MOST_SEEN:]})
 
     def write(self, data_dir: Path) -> None:
         """Write the file, whole or not at all. Raises OSError."""

@@ -13,11 +13,18 @@ _KEPT = timedelta(days=1)
 class Robots:
     """The rules of the hosts that were asked. `read` returns a robots.txt, None where a host has none; it raises `RetryError`."""
 
-    def __init__(self, agent: str, read: Callable[[str], bytes | None], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        agent: str,
+        read: Callable[[str], bytes | None],
+        clock: Callable[[], datetime],
+        known: dict[str, tuple[datetime, RobotFileParser]],
+    ) -> None:
+        """`known`: rules that were read before, by scheme and host; it is added to."""
         self._agent = agent
         self._read = read
         self._clock = clock
-        self._known: dict[str, tuple[datetime, RobotFileParser]] = {}
+        self._known = known
 
     def allow(self, url: str) -> bool:
         """Return whether a host lets this agent read an address. Raises `RetryError` where its rules cannot be read now."""

@@ -22,7 +22,9 @@ from consumers.collecting import gdelt as gdelts
 from consumers.collecting.articles import Item, Unusable, article_of
 from consumers.collecting.fetching import Fetched, Fetcher, Validators, client
 from consumers.collecting.kept import Kept, Place
+from consumers.collecting.manners import Manners
 from consumers.events.schemas import ARTICLES_TOPIC, Article, key_of, to_bytes
+from consumers.faults import in_words, of_the_machine
 from consumers.log.open import open_event_log
 from consumers.log.protocols import EventSink
 
@@ -43,10 +45,14 @@ class Collected:
     unusable: int = 0
     examples: list[str] = field(default_factory=list)
     """The first of those, with the reason."""
+    unread: list[str] = field(default_factory=list)
+    """Sitemaps of an index that could not be read, with the reason; the others were."""
     unchanged: bool = False
     """Whether it said that nothing has changed."""
     cut: bool = False
     """Whether it was larger than the limit."""
+    late: bool = False
+    """Whether time ran out before its end: the rest comes at the next reading."""
     error: str = ""
     """Why it could not be read; empty where it was."""
 
@@ -71,11 +77,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What tests put in the place of time, and what is not to be sent."""
+    """What is not to be sent, what goes from reading to reading, and what stands in the place of time."""
 
     dry_run: bool = False
     clock: Clock = utc_now
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] = time.sleep
+    manners: Manners | None = None
+    """What earlier readings have learnt of hosts; None: nothing."""
+    over: Callable[[], bool] = lambda: False
+    """Whether to end: what was not read comes at the next reading."""
 
 
 Given = Iterator[tuple[Item | Unusable, Place]]
@@ -101,7 +111,7 @@ def rss(settings: Settings, urls: Sequence[str], limits: Limits, means: Means = 
 def sitemap(settings: Settings, urls: Sequence[str], limits: Limits, means: Means = Means()) -> list[Collected]:
     """Publish the new articles, by title and address, of news sitemaps and of the newest sitemaps of indexes."""
     with _fetcher(limits, means) as fetcher:
-        found = [_Sitemap(url, fetcher, limits.most_bytes) for url in dict.fromkeys(urls)]
+        found = [_Sitemap(url, fetcher, limits.most_bytes, means.over) for url in dict.fromkeys(urls)]
         return _collect(settings, found, limits, "sitemap", means)
 
 
@@ -154,10 +164,11 @@ class _Page:
 class _Sitemap:
     """One sitemap, or an index of some."""
 
-    def __init__(self, url: str, fetcher: Fetcher, most_bytes: int) -> None:
+    def __init__(self, url: str, fetcher: Fetcher, most_bytes: int, over: Callable[[], bool]) -> None:
         self.name = url
         self._fetcher = fetcher
         self._most_bytes = most_bytes
+        self._over = over
 
     def items(self, place: Place, told: Collected) -> Given:
         found = self._fetcher.get(self.name, Validators(place.etag, place.last_modified))
@@ -172,11 +183,25 @@ class _Sitemap:
         # Of an index nothing is remembered: a map in it may have changed though the index has not.
         after = Place() if maps else Place(etag=found.validators.etag, last_modified=found.validators.last_modified)
         items = [one for one in read if isinstance(one, Item)]
-        for one in maps[: sitemaps.MOST_MAPS]:
-            below = self._fetcher.get(one.url)
-            items += [item for item in self._of(below, told) if isinstance(item, Item)] if below else []
         for at, item in enumerate(items, start=1):
             yield item, after if at == len(items) else place
+        yield from ((item, after) for item in self._below(maps[: sitemaps.MOST_MAPS], told))
+
+    def _below(self, maps: Sequence[sitemaps.Map], told: Collected) -> Iterator[Item]:
+        """Yield what the maps of an index list. One that cannot be read holds up no other. Raises as `items` where none can."""
+        for at, one in enumerate(maps):
+            if self._over():
+                told.late = True
+                return
+            try:
+                found = self._fetcher.get(one.url)
+                items = [item for item in self._of(found, told) if isinstance(item, Item)] if found else []
+            except (UserError, RetryError, ValueError) as error:
+                told.unread.append(str(error))
+                if len(told.unread) == at + 1 == len(maps):
+                    raise
+                continue
+            yield from items
 
     def _of(self, found: Fetched, told: Collected) -> Iterator[Item | sitemaps.Map]:
         told.cut = told.cut or found.cut
@@ -230,23 +255,31 @@ def _fetcher(limits: Limits, means: Means) -> Iterator[Fetcher]:
     agent = f"perennial/{metadata.version('perennial')} (news collector)"
     with client() as opened:
         yield Fetcher(
-            opened, agent=agent, most_bytes=limits.most_bytes, pause_s=limits.pause_s, clock=means.clock, sleep=means.sleep
-        )
+            opened, agent=agent, most_bytes=limits.most_bytes, pause_s=limits.pause_s, manners=means.manners, clock=means.clock,
+            sleep=means.sleep,
+        )  # fmt: skip
 
 
 def _collect(settings: Settings, sources: Iterable[_Source], limits: Limits, kind: str, means: Means) -> list[Collected]:
     prepare(settings.data_dir)
     kept, found = Kept.read(settings.data_dir), []
     with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
-        sending = _Sending(kind, None if means.dry_run else sink, means.clock, limits.articles)
+        sending = _Sending(kind, None if means.dry_run else sink, means.clock, limits.articles, means.over)
         for source in sources:
             told = Collected(source.name)
             found.append(told)
             try:
                 after = sending.send(source, kept.of(source.name), told)
-            except (UserError, RetryError, ValueError, OSError) as error:
-                told.error = str(error)
-                log.warning("source.failed", source=source.name, reason=str(error), next="the others are read; it is tried again")
+            except Exception as error:
+                foreseen = isinstance(error, UserError | RetryError | ValueError | OSError)
+                if not foreseen and of_the_machine(error):
+                    raise
+                # Whatever an address answers, the others are read.
+                told.error = str(error) if foreseen else in_words(error)
+                log.warning(
+                    "source.failed", source=source.name, reason=told.error, exc_info=None if foreseen else error,
+                    next="the others are read; it is tried again",
+                )  # fmt: skip
                 continue
             if not means.dry_run:
                 # The log first: what is remembered as read must be there.
@@ -266,12 +299,15 @@ class _Sending:
     clock: Clock
     left: int | None
     """How many more may be sent; None: any number."""
+    over: Callable[[], bool]
+    """As `Means.over`."""
 
     def send(self, source: _Source, place: Place, told: Collected) -> Place:
         """Publish the articles that a source has not given before; return how far it is read."""
         seen, after, given = set(place.seen), place, list[str]()
         for item, here in source.items(place, told):
-            if self.left is not None and self.left <= 0:
+            told.late = told.late or self.over()
+            if told.late or (self.left is not None and self.left <= 0):
                 return after.model_copy(update={"seen": (*place.seen, *given)})
             told.read += 1
             article = article_of(item, source=self.kind, now=self.clock()) if isinstance(item, Item) else item
@@ -285,7 +321,9 @@ class _Sending:
                     seen.add(article.event_id)
                     self._publish(article, told)
             after = here
-        return after.model_copy(update={"seen": tuple(given) if given else place.seen})
+        # What was not read now may have been sent before.
+        whole = given and not told.late and not told.unread
+        return after.model_copy(update={"seen": tuple(given) if whole else (*place.seen, *given)})
 
     def _publish(self, article: Article, told: Collected) -> None:
         told.sent += 1

@@ -18,8 +18,12 @@ import pytest
 
 from config.errors import UserError
 from config.settings import Settings, load_settings
+from consumers.collecting import feeds
 from consumers.collecting import gdelt as gdelts
+from consumers.collecting.articles import Item
+from consumers.collecting.fetching import Fetched
 from consumers.collecting.kept import FILE_NAME
+from consumers.collecting.manners import Manners
 from consumers.log.open import open_event_log
 from daemon.flow import collecting
 from daemon.flow.collecting import Collected, Limits, Means
@@ -112,10 +116,12 @@ def sent(settings: Settings) -> list[dict[str, Any]]:
         log.close()
 
 
-def look(settings: Settings, clock: Moving, *urls: str, **limits: Any) -> list[Collected]:
+def look(
+    settings: Settings, clock: Moving, *urls: str, manners: Manners | None = None, over: Callable[[], bool] = lambda: False,
+    dry_run: bool = False, **limits: Any,
+) -> list[Collected]:  # fmt: skip
     waits: list[float] = []
-    dry_run = limits.pop("dry_run", False)
-    means = Means(dry_run, clock, waits.append)
+    means = Means(dry_run, clock, waits.append, manners, over)
     found = collecting.rss(settings, urls, Limits(**{"pause_s": 0.0} | limits), means)
     assert sum(waits) < 60
     return found
@@ -174,15 +180,62 @@ def test_a_server_that_asks_for_rest_is_left_alone(settings: Settings, clock: Mo
     assert [path for path, _headers in site.asked].count("/rss") == 1
 
 
+def test_what_hosts_ask_for_outlives_a_reading(settings: Settings, clock: Moving, site: Site) -> None:
+    manners = Manners()
+    feed = site.put("/rss", b"", status=429, retry_after="3600")
+    look(settings, clock, feed, manners=manners)
+    site.put("/rss", rss(1))
+    [again] = look(settings, clock.forward(minutes=30), feed, manners=manners)
+    assert "asked not to be asked before" in again.error
+    [later] = look(settings, clock.forward(minutes=31), feed, manners=manners)
+    assert later.sent == 1
+    assert [path for path, _headers in site.asked] == ["/robots.txt", "/rss", "/rss"]
+
+
+def test_a_host_that_asks_for_a_long_pause_holds_up_nothing(settings: Settings, clock: Moving, site: Site) -> None:
+    manners = Manners()
+    site.put("/robots.txt", b"User-agent: *\nCrawl-delay: 7200\n")
+    one, other = site.put("/one", rss(1)), site.put("/other", rss(2))
+    first, second = look(settings, clock, one, other, manners=manners)
+    assert (first.sent, first.error) == (1, "")
+    assert "7200 s between two requests" in second.error
+    [early] = look(settings, clock.forward(minutes=60), other, manners=manners)
+    assert early.error
+    [later] = look(settings, clock.forward(minutes=61), other, manners=manners)
+    assert (later.sent, later.error) == (1, "")
+
+
+def test_a_reading_that_ends_early_goes_on_at_the_next(settings: Settings, clock: Moving, site: Site) -> None:
+    feed = site.put("/rss", rss(1, 2, 3), etag='"v1"')
+    looks = iter([False, True])
+    [first] = look(settings, clock, feed, over=lambda: next(looks))
+    assert (first.sent, first.late) == (1, True)
+    [rest] = look(settings, clock, feed)
+    assert (rest.sent, rest.known, rest.late) == (2, 1, False)
+
+
+def test_a_long_feed_is_read_to_its_end_in_portions_and_nothing_is_sent_twice(
+    settings: Settings, clock: Moving, site: Site
+) -> None:
+    items = "".join(f"<item><guid>urn:n:{at}</guid><title>Title {at}</title></item>" for at in range(3_000))
+    feed = site.put("/rss", RSS.format(items=items).encode())
+    found = [look(settings, clock, feed, articles=1_200)[0].sent for _ in range(4)]
+    assert found == [1_200, 1_200, 600, 0]
+    assert look(settings, clock, feed)[0].known == 3_000
+
+
 def test_trouble_of_one_feed_holds_up_no_other(settings: Settings, clock: Moving, site: Site) -> None:
     broken, gone = site.put("/broken", b"", status=0), site.put("/gone", b"", status=410)
     failing, page = site.put("/failing", b"", status=503), site.put("/page", b"<html><body>Hello</body></html>")
+    empty = site.put("/empty", b"")
     good = site.put("/rss", rss(1))
     found = {
-        one.source: one for one in look(settings, clock, broken, gone, failing, page, "ftp://x/y", "http://127.0.0.1:9/", good)
+        one.source: one
+        for one in look(settings, clock, broken, gone, failing, page, empty, "ftp://x/y", "http://127.0.0.1:9/", good)
     }
-    assert [bool(one.error) for one in found.values()] == [True] * 6 + [False]
+    assert [bool(one.error) for one in found.values()] == [True] * 7 + [False]
     assert "is no feed" in found[page].error
+    assert "is no feed" in found[empty].error
     assert [path for path, _headers in site.asked].count("/failing") == 3, "asked again, a few times"
     assert len(sent(settings)) == 1
 
@@ -231,6 +284,37 @@ def test_a_news_sitemap_and_an_index_of_packed_ones(settings: Settings, clock: M
     [event] = sent(settings)
     assert (event["title"], event["url"], event["publisher"]) == ("A headline", "https://n.example/1", "The News")
     assert event["occurred_at"] == "2024-05-01T10:00:00Z"
+
+
+def test_an_index_with_a_map_that_is_gone_gives_the_others(settings: Settings, clock: Moving, site: Site) -> None:
+    good, gone, empty = site.put("/news.xml", SITEMAP.encode()), f"{site.url}/gone.xml", site.put("/empty.xml", b"")
+    maps = "".join(f"<sitemap><loc>{one}</loc></sitemap>" for one in (gone, empty, good))
+    [found] = mapped(settings, clock, site.put("/index.xml", f"<sitemapindex>{maps}</sitemapindex>".encode()))
+    assert (found.sent, found.error) == (1, "")
+    assert len(found.unread) == 2
+    assert gone in found.unread[0]
+    [found] = mapped(
+        settings, clock, site.put("/index.xml", f"<sitemapindex><sitemap><loc>{gone}</loc></sitemap></sitemapindex>".encode())
+    )
+    assert gone in found.error
+
+
+def test_an_answer_that_nobody_foresaw_stops_no_other_source(
+    settings: Settings, clock: Moving, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = site.put("/bad", rss(1)), site.put("/rss", rss(2))
+    items = feeds.items
+
+    def odd(found: Fetched) -> Iterator[Item]:
+        if found.url == bad:
+            message = "it was never seen before"
+            raise KeyError(message)
+        return items(found)
+
+    monkeypatch.setattr(feeds, "items", odd)
+    first, second = look(settings, clock, bad, good)
+    assert "never seen before" in first.error
+    assert second.sent == 1
 
 
 def test_what_is_no_sitemap_is_said_and_a_huge_one_is_cut(settings: Settings, clock: Moving, site: Site) -> None:
@@ -285,6 +369,10 @@ def test_gdelt_in_as_many_answers_as_it_takes(
         (b"Please limit requests to one every 5 seconds", [], "GDELT says: Please limit"),
         (b'{"articles": [{"url": "x", "title": ', [], "cannot be read"),
         (b'{"articles": [{"url": null, "title": null, "seendate": 7}]}', [], ""),
+        (b'{"articles": ["x", null, {"url": "https://g.example/1", "title": "A story"}]}', ["A story"], ""),
+        (b'{"articles": 5}', [], "cannot be read"),
+        (b'{"articles": ' + b"[" * 100_000, [], "cannot be read"),
+        (b"URL,Title\nhttps://g.example/1," + b"x" * 200_000, [], "cannot be read"),
     ],
 )
 def test_what_gdelt_may_answer(  # noqa: PLR0917 - each is given by name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_each_source_is_read_when_it_is_due(settings: Settings, monkeypatch: pyt
 
     monkeypatch.setattr(collecting, "rss", rss)
     monkeypatch.setattr(collecting, "gdelt", gdelt)
-    sources = Sources(settings, now=lambda: at[0])
+    sources = Sources(settings, threading.Event(), now=lambda: at[0])
 
     def until_idle() -> list[str]:
         read.clear()
@@ -66,7 +67,7 @@ def test_each_source_is_read_when_it_is_due(settings: Settings, monkeypatch: pyt
 def test_a_wrong_file_is_said_once_and_mended_at_the_next_look(settings: Settings) -> None:
     file = Path(settings.collect.file)
     file.write_text("- rss: 7\n")
-    sources = Sources(settings)
+    sources = Sources(settings, threading.Event())
     with capture_logs() as logs:
         assert sources.step() > 0
         assert sources.step() > 0

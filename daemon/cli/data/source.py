@@ -93,9 +93,10 @@ def jsonl(
 
 def _again(look: sources.Look, every: float | None, *, as_json: bool, dry_run: bool) -> None:
     """Look once, or again and again until somebody ends it."""
+    from consumers.collecting.manners import Manners  # noqa: PLC0415 - as below
     from daemon.flow.collecting import Means  # noqa: PLC0415 - heavy
 
-    means = Means(dry_run)
+    means = Means(dry_run, manners=Manners())
     while True:
         found = look(means)
         if as_json:
@@ -124,7 +125,8 @@ def tell(found: Sequence[Collected]) -> None:
             continue
         unusable = f", {one.unusable} unusable ({'; '.join(one.examples)})" if one.unusable else ""
         cut = "; it is larger than --max-mib, and the rest was not read" if one.cut else ""
-        say((one.source, "bold"), f": {what}{unusable}{cut}")
+        unread = f"; {counted(len(one.unread), 'sitemap')} could not be read ({'; '.join(one.unread[:3])})" if one.unread else ""
+        say((one.source, "bold"), f": {what}{unusable}{cut}{unread}")
 
 
 def _tell_sum(found: Sequence[Collected], *, dry_run: bool) -> None:
