@@ -54,7 +54,8 @@ class Email:
             # A wrong password is mended by an operator; until then the notices wait.
             for_good = error.smtp_code >= _PERMANENT and not isinstance(error, smtplib.SMTPAuthenticationError)
             raise self._error(error, for_good=for_good) from error
-        except (smtplib.SMTPException, OSError) as error:
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            # ValueError: a name, password or address that mail cannot carry. It is mended by an operator too.
             raise self._error(error, for_good=False) from error
 
     def _connected(self) -> smtplib.SMTP:
@@ -88,8 +89,10 @@ class Email:
         return message
 
     def _error(self, error: Exception, *, for_good: bool) -> RetryError | RefusedError:
+        # Such an error quotes the character, which may be one of the password.
+        why = "a setting of [notifications] has a character that mail cannot carry" if isinstance(error, UnicodeError) else error
         message = (
-            f"the mail server {self._server.host}:{self._server.port} did not take the message: {error or type(error).__name__}"
+            f"the mail server {self._server.host}:{self._server.port} did not take the message: {why or type(error).__name__}"
         )
         return RefusedError(message) if for_good else RetryError(message)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from config.clock import Clock
-from config.errors import RetryError
+from consumers.faults import in_words, of_the_machine
 from daemon.notifications.channel import Channel, RefusedError
 from daemon.notifications.notice import Notice, notice_of
 from registry.store import Registry
@@ -82,10 +82,14 @@ class Notifier:
             return "repeated"
         try:
             self._channel.send(notice)
-        except RefusedError as error:
-            log.error("notification.refused", **said, reason=str(error), next="it is not sent again; check the settings")  # noqa: TRY400 - it explains itself
-            return "refused"
-        except RetryError as error:
+        except Exception as error:
+            if isinstance(error, RefusedError) or not of_the_machine(error):
+                foreseen = isinstance(error, RefusedError)
+                log.error(  # noqa: TRY400 - what was foreseen explains itself
+                    "notification.refused", **said, reason=str(error) if foreseen else in_words(error),
+                    exc_info=None if foreseen else error, next="it is not sent again; check the settings",
+                )  # fmt: skip
+                return "refused"
             self._failures += 1
             if now - notice.occurred_at > self._give_up_after:
                 log.error("notification.given_up", **said, reason=str(error), next="the next notice is tried")  # noqa: TRY400 - as above

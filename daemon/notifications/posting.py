@@ -24,9 +24,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -> Non
 
     Raises `RetryError` or `RefusedError`. Neither shows the path of the address, which may be a secret.
     """
-    where = f"{what} ({urlsplit(url).hostname})"
     began, said = time.monotonic(), b""
     try:
+        where = f"{what} ({urlsplit(url).hostname})"
         with (
             httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False) as client,
             client.stream("POST", url, content=body, headers=dict(headers)) as answer,
@@ -39,7 +39,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -> Non
     except httpx.HTTPError as error:
         message = f"{where} does not answer: {error or type(error).__name__}"
         raise RetryError(message) from error
-    except (httpx.InvalidURL, UnicodeError) as error:
+    except (httpx.InvalidURL, ValueError) as error:
         message = f"{what} is no address that can be used: {error}"
         raise RefusedError(message) from error
     if status in _TRY_AGAIN or status >= _SERVER_ERROR:

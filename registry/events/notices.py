@@ -24,16 +24,23 @@ class Notices:
     def begin(self, channel: str, *, fencing_token: int | None = None) -> int:
         """Return the number of the last outgoing event that a channel has done with; a new one begins behind the newest.
 
-        Raises `StopError` when `fencing_token` leads no longer.
+        A place ahead of all events is of a release that numbered anew once the old events had gone: none of those there are was
+        sent, and the channel begins before them. Raises `StopError` when `fencing_token` leads no longer.
         """
         with self._database.read() as connection:
-            if (at := _place(connection, channel)) is not None:
+            at, newest = _place(connection, channel), _newest(connection)
+            if at is not None and at <= newest:
                 return at
         with self._database.write() as connection:
             check_token(connection, fencing_token)
-            newest = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(outbox.c.id), 0))).scalar_one())
-            connection.execute(sa.insert(notice_channels).values(channel=channel, outbox_id=newest))
-            return newest
+            at, newest = _place(connection, channel), _newest(connection)
+            if at is None:
+                connection.execute(sa.insert(notice_channels).values(channel=channel, outbox_id=newest))
+                return newest
+            if at > newest:
+                at = 0
+                connection.execute(sa.update(notice_channels).where(notice_channels.c.channel == channel).values(outbox_id=at))
+            return at
 
     def settle(self, channel: str, outbox_id: int, *, repeats: str | None = None, fencing_token: int | None = None) -> None:
         """Record that a channel has done with all events up to one; `repeats` is what another like the sent one would share.
@@ -63,6 +70,10 @@ def _place(connection: Connection, channel: str) -> int | None:
     query = sa.select(notice_channels.c.outbox_id).where(notice_channels.c.channel == channel)
     found = connection.execute(query).scalar_one_or_none()
     return None if found is None else int(found)
+
+
+def _newest(connection: Connection) -> int:
+    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(outbox.c.id), 0))).scalar_one())
 
 
 def _hashed(repeats: str) -> str:

@@ -39,6 +39,14 @@ def test_a_channel_goes_on_where_it_was_and_never_back(registry: Registry) -> No
     assert [row.id for row in registry.outbox.after(numbers[1])] == numbers[2:]
 
 
+def test_a_channel_ahead_of_all_events_begins_before_them(registry: Registry) -> None:
+    queued(registry, "a")
+    registry.notices.settle("slack", registry.notices.begin("slack") + 7)
+    at = registry.notices.begin("slack")
+    assert [row.event["event_id"] for row in registry.outbox.after(at)] == ["a"]
+    assert registry.notices.begin("slack") == at
+
+
 def test_what_was_sent_lately_is_known_for_its_channel(registry: Registry, clock: Clock) -> None:
     at = registry.notices.begin("slack")
     registry.notices.settle("slack", at + 1, repeats="the disk is full")

@@ -45,6 +45,23 @@ def test_outgoing_events_go_once_they_were_sent_long_ago(
     assert [row.event["event_id"] for row in registry.outbox.pending()] == ["e-5", "e-6"], "what waits is as old and stays"
 
 
+def test_after_a_quiet_year_new_events_come_behind_those_that_went(registry: Registry, clock: Clock) -> None:
+    def added(*ids: str) -> list[int]:
+        for event_id in ids:
+            registry.outbox.add({"event_id": event_id, "type": "model.promoted"})
+        return [row.id for row in registry.outbox.pending()]
+
+    at = registry.notices.begin("slack")
+    old = added("a", "b", "c")
+    registry.outbox.mark_sent(old)
+    registry.notices.settle("slack", old[-1])
+    clock.forward(YEAR_S)
+    retention.forget_sent(registry, clock() - MONTH)
+    new = added("d", "e")
+    assert min(new) > max(old) > at
+    assert [row.event["event_id"] for row in registry.outbox.after(registry.notices.begin("slack"))] == ["d", "e"]
+
+
 def test_looks_go_with_the_age_of_their_run_and_those_of_a_run_under_way_stay(
     registry: Registry, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -281,7 +281,9 @@ def test_the_licence_is_that_of_the_bases_card(here: Handing, bert: Path, tmp_pa
     assert exporting.export(here.settings, here.registry, name, tmp_path / "other").licence is None
 
 
-def test_only_a_new_or_an_empty_folder_is_written_to(here: Handing, version: Callable[[str], str], tmp_path: Path) -> None:
+def test_only_a_new_or_an_empty_folder_is_written_to(
+    here: Handing, version: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     full, empty, file = tmp_path / "full", tmp_path / "empty", tmp_path / "file"
     full.mkdir()
     empty.mkdir()
@@ -295,6 +297,10 @@ def test_only_a_new_or_an_empty_folder_is_written_to(here: Handing, version: Cal
     assert (empty / README_FILE).exists()
     with pytest.raises(UserError, match="v99"):
         exporting.export(here.settings, here.registry, "toy-classification/v99", tmp_path / "none")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match="the folder that you are in"):
+        exporting.export(here.settings, here.registry, version("classification"), Path())
 
 
 def test_a_disk_that_is_full_leaves_nothing(

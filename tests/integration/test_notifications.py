@@ -150,6 +150,46 @@ def test_mail_that_is_refused_for_now_is_tried_again_and_for_good_is_not() -> No
     assert len(mailbox.messages) == 1
 
 
+@pytest.mark.parametrize(
+    ("changes", "secret"),
+    [
+        ({"username": "ann", "password": "pässwörd"}, "ä"), ({"username": "änn", "password": "x"}, "ä"),
+        ({"host": "mail..example"}, None),
+        ({"host": "m" * 80 + ".example"}, None),
+    ],
+)  # fmt: skip
+def test_a_setting_that_mail_cannot_carry_is_an_error_that_waits(
+    tmp_path: Path, changes: dict[str, str], secret: str | None
+) -> None:
+    pair = self_signed(tmp_path, host="127.0.0.1")
+    with mail_server(pair, login=("ann", "pass word")) as (_mailbox, port):
+        server = Server("127.0.0.1", port, "starttls", "ann", "x", str(pair.certificate))
+        with pytest.raises(RetryError) as told:
+            Email(replace(server, **changes), "a@b.example", ["c@d.example"]).send(a_notice())  # type: ignore[arg-type]  # all are text
+    assert secret is None or secret not in str(told.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1/hook", "http://[x]/hook", "http:///hook", "http://a..b/hook", "nothing"])
+def test_an_address_that_is_none_is_refused_or_tried_again(url: str) -> None:
+    with pytest.raises((RefusedError, RetryError)):
+        Webhook(url, "", Clock()).send(a_notice())
+
+
+def test_a_channel_that_fails_as_nobody_foresaw_stops_nothing(registry: Registry, clock: Clock) -> None:
+    class Odd:
+        name = "odd"
+
+        def send(self, notice: Notice) -> None:
+            message = f"{notice.event_id} was never seen before"
+            raise KeyError(message)
+
+    one = notifier(Odd(), registry, clock)
+    registry.outbox.add(promoted())
+    with capture_logs() as logs:
+        until_quiet(one)
+    assert [(entry["event"], entry["channel"]) for entry in logs] == [("notification.refused", "odd")]
+
+
 def test_each_event_is_sent_once_in_order_and_past_ones_are_not(receiver: Receiver, registry: Registry, clock: Clock) -> None:
     registry.outbox.add(promoted("old"))
     counts: list[str] = []

@@ -193,5 +193,6 @@ def test_whoever_says_the_same_of_everything_is_not_believed() -> None:
 def test_whoever_is_against_both_models_where_test_rows_are_not_is_not_believed() -> None:
     odd = [seen("CDE"[number % 3]) for number in range(20)]
     assert is_doubtful(odd, TEST)
+    assert is_doubtful(odd * 100, TEST)
     # Where both models are mostly wrong by the test rows too, it is nothing strange.
     assert not is_doubtful(odd, [seen("CDE"[number % 3]) for number in range(40)])

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
 
 from config.kinds import catalog as kinds
 from trainers.compare.metrics.metric import Target
@@ -61,8 +60,10 @@ def _against_both(answers: Sequence[Seen], test: Sequence[Seen]) -> bool:
     missed = Counter(one.stratum for one in test if one.against_both)
     expected = sum(_share(missed[one.stratum], known[one.stratum]) for one in answers) / len(answers)
     found, of = sum(one.against_both for one in answers), len(answers)
-    tail = sum(comb(of, k) * expected**k * (1.0 - expected) ** (of - k) for k in range(found, of + 1))
-    return tail < _CHANCE
+    from scipy.special import bdtrc  # noqa: PLC0415 - only a pair that people have judged pays for it
+
+    # The probability of `found` or more of them, by chance.
+    return found > 0 and bdtrc(found - 1, of, expected) < _CHANCE
 
 
 def _share(part: int, of: int) -> float:

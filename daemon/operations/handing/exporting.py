@@ -44,6 +44,10 @@ def export(
     `UserError` for a version whose files are gone, a folder with content, a format that is not for such a model, or a disk that
     is full; `RunFailedError` for files of no use.
     """
+    folder = folder.resolve()
+    if folder == Path.cwd():
+        message = "the folder that you are in cannot be replaced by an export; name one that does not exist"
+        raise UserError(message)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         message = f"{folder} exists and is not an empty folder; name one that does not exist"
         raise UserError(message)
