@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
+from sqlalchemy.engine import Connection, Row
 
 from config.clock import Clock
 from config.errors import UserError
@@ -194,13 +194,22 @@ class Runs:
             return _run(connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one())
 
     def update(
-        self, run_id: str, *, state: RunState | None = None, fencing_token: int | None = None, **changes: Unpack[RunChanges]
+        self,
+        run_id: str,
+        *,
+        state: RunState | None = None,
+        within: Connection | None = None,
+        fencing_token: int | None = None,
+        **changes: Unpack[RunChanges],
     ) -> Run:
-        """Change a run and return it. A state only moves forward; a finished run stays finished (`UserError`)."""
+        """Change a run and return it. A state only moves forward; a finished run stays finished (`UserError`).
+
+        In the transaction `within` when given, else only while `fencing_token` leads.
+        """
         values: dict[str, Any] = {**changes}
         if "reasons" in values:
             values["reasons"] = list(values["reasons"])
-        with self._database.write() as connection:
+        with self._database.write(within) as connection:
             check_token(connection, fencing_token)
             row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one_or_none()
             if row is None:
@@ -224,6 +233,12 @@ class Runs:
     def find(self, run_id: str) -> Run | None:
         """Return one run, None when there is no record of it."""
         return next(iter(self._select(sa.select(runs).where(runs.c.run_id == run_id))), None)
+
+    def newest_decided(self, task: str) -> str | None:
+        """Return the id of the newest run of a task that has a verdict, None before the first."""
+        query = sa.select(runs.c.run_id).where(runs.c.task == task, runs.c.state == "decided").order_by(runs.c.id.desc()).limit(1)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one_or_none()
 
     def several(self, run_ids: Collection[str]) -> dict[str, Run]:
         """Return those of these runs that there is a record of, by id."""

@@ -318,11 +318,7 @@ class Cycle:
         return self._update(run, state="published", version=version.name)
 
     def _decide(self, run: Run) -> Run:
-        run = self._decider.decide(run, ended=lambda: run.run_id in self._ended)
-        task = self._tasks().get(run.task)
-        if run.state == "decided" and task is not None:
-            self._pools.want(run, task)
-        return run
+        return self._decider.decide(run, ended=lambda: run.run_id in self._ended)
 
     def _fail(self, run: Run, message: str) -> Run:
         log.error("run.failed", reason=message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import structlog
@@ -18,6 +19,8 @@ from registry import lineage
 from registry.people import corrected
 
 _LOOK_S = 1.0
+_STEP_S = 20.0
+"""Corrections of one step; the others come at the next, so that the step ends in time however many there are."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +46,10 @@ class LabelCorrectionsTask:
             self._refused, self._refused_under = set(), tasks
         elif writes == self._writes:
             return _LOOK_S
+        until, left = time.monotonic() + _STEP_S, False
         for one, why_not in self._buffer.corrections_due(self._refused):
+            if left := time.monotonic() > until:
+                break
             refusal = why_not or self._tried(one)
             if refusal is not None:
                 self._refused.add(one.event_id)
@@ -51,6 +57,8 @@ class LabelCorrectionsTask:
                     "label.not_corrected", event_id=one.event_id, task=one.task, reason=refusal, next="the label stays as it is"
                 )  # fmt: skip
         self._write_cards()
+        if left:
+            return 0.0
         self._writes = writes
         return _LOOK_S
 

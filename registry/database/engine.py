@@ -66,11 +66,16 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, within: Connection | None = None) -> Iterator[Connection]:
         """A transaction that no other writer overlaps, in this process or another: what it reads stays true until it ends.
+
+        `within`: one that is under way and is to be joined.
 
         Raises `RetryError` when the database does not answer or another writer holds it for too long.
         """
+        if within is not None:
+            yield within
+            return
         if self.read_only:
             message = f"the registry {self.name} is open for reading only; write with `perennial run` or `perennial models`"
             raise StopError(message)

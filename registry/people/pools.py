@@ -219,9 +219,15 @@ class Pools:
             connection.execute(sa.update(pools).where(pools.c.pool_id == pool_id).values(test=test.as_json()))
             return test
 
-    def looked(self, pool_id: str, looks: int, look: Look | None = None, *, fencing_token: int | None = None) -> None:
-        """Record that the answers so far have been judged so often, and the look of the pair's test where it was one."""
-        with self._database.write() as connection:
+    def looked(
+        self, pool_id: str, looks: int, look: Look | None = None, *, within: Connection | None = None,
+        fencing_token: int | None = None,
+    ) -> None:  # fmt: skip
+        """Record that the answers so far have been judged so often, and the look of the pair's test where it was one.
+
+        In the transaction `within` when given, else only while `fencing_token` leads.
+        """
+        with self._database.write(within) as connection:
             check_token(connection, fencing_token)
             [pool] = _select(connection, pools.c.pool_id == pool_id)
             test = None if pool.test is None else pool.test.with_look(look).as_json()

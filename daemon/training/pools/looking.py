@@ -13,22 +13,11 @@ import pyarrow.parquet as pq
 
 from config.clock import MAX_DAYS
 from config.errors import RunFailedError
-from config.settings import Settings
 from config.tasks import TaskSpec
-from config.words import counted
 from consumers.labelling.withheld import AskedText, RequestAnswer, agreed
 from consumers.rows.labels.unlabelled import id_of
-from daemon.training.concluding import promoting
-from daemon.training.concluding.proving import prove_look
 from daemon.training.pools.pair import Pair
-from daemon.training.sandbox import step as sandboxed
-from daemon.training.sandbox.protocol import recorded
-from registry.evidence import in_words
-from registry.evidence.circumstances import Circumstances
 from registry.people.pools import Pool, ReviewRequest
-from registry.removal import erasure
-from registry.runs import Run, Verdict
-from registry.store import Registry
 from trainers.compare.comparison import Comparison
 from trainers.compare.sequential.look import Look as PairLook
 from trainers.compare.sequential.pair import PairTest, planned
@@ -97,54 +86,10 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
     return Look(result.comparison, test_rows, rows_judged, order)
 
 
-def of_test(found: Look) -> PairLook | None:
+def of_test(comparison: Comparison) -> PairLook | None:
     """Return the look as the pair's test counts it, None where there were too few rows to look at."""
-    asked = found.comparison.asked
+    asked = comparison.asked
     return None if asked is None or asked.test is None else asked.test.now
-
-
-def decided(
-    registry: Registry, pool: Pool, task: TaskSpec, found: Look, settings: Settings, *, fencing_token: int
-) -> tuple[Run, Verdict]:
-    """Judge by the gate, promote by the usual path, and record the run's new verdict, which is returned with it."""
-    run = registry.runs.get(pool.run_id)
-    comparison = found.comparison
-    must_go = erasure.is_affected(registry, pool.champion)
-    findings = recorded(registry.versions.get(pool.candidate))
-    asked = Circumstances(
-        policy=task.promotion, champion_must_go=must_go, test_fraction=settings.enrich.test_fraction_while_short,
-        served=sandboxed.served(findings),
-    )  # fmt: skip
-    decision = judged = asked.decide(comparison)
-    if comparison.asked is not None and comparison.asked.only_label:
-        rows = counted(comparison.rows, "labelled row")
-        decision = promoting.of_one_class(decision, comparison.asked.only_label, rows)
-    if findings is not None:
-        decision = sandboxed.judged(decision, findings)
-    if decision.verdict == "promote":
-        decision = promoting.move_alias(
-            registry, run, task, pool.champion, decision, comparison=comparison, must_go=must_go, fencing_token=fencing_token
-        )
-    level = decision.readiness.level if decision.readiness is not None else None
-    prove_look(
-        registry, settings.evidence_dir, run, pool, found.order, rows=found.rows, comparison=comparison, circumstances=asked,
-        judged=judged, told=decision, fencing_token=fencing_token,
-    )  # fmt: skip
-    if decision.verdict != "insufficient_evidence":
-        registry.outbox.add(
-            {
-                "event_id": f"{run.run_id}:training.finished:look-{pool.looks + 1}", "type": "training.finished",
-                "task": run.task, "run_id": run.run_id, "verdict": decision.verdict, "reasons": list(decision.reasons),
-                "version": run.version, "refresh": run.refresh, "look": pool.looks + 1, "readiness": level,
-                **in_words.told(comparison, task.promotion, run, decision),
-            },
-            fencing_token=fencing_token,
-        )  # fmt: skip
-    told = decision.noted_in(comparison).model_dump(mode="json")
-    run = registry.runs.update(
-        run.run_id, verdict=decision.verdict, reasons=decision.reasons, comparison=told, fencing_token=fencing_token
-    )
-    return run, decision.verdict
 
 
 def _test(

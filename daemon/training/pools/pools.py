@@ -18,8 +18,8 @@ from config.errors import PerennialError, RetryError, StopError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
-from daemon.training.concluding import promoting
-from daemon.training.pools import answering, child, looking
+from consumers.faults import of_the_machine
+from daemon.training.pools import answering, child, looking, verdict
 from daemon.training.pools.child import CarryOut
 from daemon.training.pools.pair import Pair
 from registry.artifacts.protocol import ArtifactStore
@@ -78,8 +78,28 @@ class Pools:
         self._released: tuple[datetime, int] | None = None
         self._looked_for: dict[str, tuple[datetime, int]] = {}
         self._answers: dict[str, tuple[tuple[int, int], frozenset[str]]] = {}
+        self._considered: dict[str, str] = {}
+        """Of each task the run that was last asked whether labels could tell its models apart."""
 
-    def want(self, run: Run, task: TaskSpec) -> None:
+    def _consider(self, name: str, task: TaskSpec) -> None:
+        """Ask once whether the newest verdict of a task wants a pool. From the record, so that a crash behind it loses none."""
+        newest = self._registry.runs.newest_decided(name)
+        if newest is None or self._considered.get(name) == newest:
+            return
+        with structlog.contextvars.bound_contextvars(run_id=newest, task=name):
+            try:
+                if all(pool.run_id != newest for pool in self._registry.pools.of_task(name)):
+                    self._want(self._registry.runs.get(newest), task)
+            except (StopError, RetryError):
+                raise
+            except Exception as error:
+                if of_the_machine(error):
+                    log.warning("pool.not_wanted", reason=str(error), next="it is tried again at the next step")
+                    return
+                log.exception("pool.not_wanted", next="nobody is asked about this pair; please report this")
+        self._considered[name] = newest
+
+    def _want(self, run: Run, task: TaskSpec) -> None:
         """Have a pair of models answered, where its comparison had too little evidence and labels could tell them apart.
 
         An older pair of the task gives way, unless people have begun to label for it: their work is not thrown away.
@@ -106,6 +126,8 @@ class Pools:
 
     def step(self, busy: Callable[[], bool]) -> None:
         """Advance every pool as far as possible while the daemon is not `busy`; then let labels train that nobody waits for."""
+        for name, task in self._tasks().items():
+            self._consider(name, task)
         closed = False
         for pool in self._registry.pools.unclosed():
             if busy():
@@ -120,20 +142,19 @@ class Pools:
         if task is None:
             self._close(pool, "superseded", "its task has no task file any more")
             return True
-        if (over := self._over(pool, task)) is not None:
-            self._close(pool, *over)
-            return True
         failed = self._failures.get(pool.pool_id)
-        if self._registry.pauses.of(pool.task) is not None or (failed is not None and self._clock() < failed[1]):
-            return False
+        waits = self._registry.pauses.of(pool.task) is not None or (failed is not None and self._clock() < failed[1])
         try:
-            done = self._answer(pool, task, busy) if pool.state == "answering" else self._ask_or_look(pool, task, busy)
+            done = self._over(pool, task)
+            if done is None and not waits:
+                done = self._answer(pool, task, busy) if pool.state == "answering" else self._ask_or_look(pool, task, busy)
         except (StopError, RetryError):
             # This process leads no longer, or the registry does not answer: no pool is to blame.
             raise
         except Exception as error:  # noqa: BLE001 - the edge of a pool: it waits or ends alone, and its neighbours go on
             return self._failed(pool, error)
-        self._failures.pop(pool.pool_id, None)
+        if not waits:
+            self._failures.pop(pool.pool_id, None)
         if done is None:
             return False
         self._close(pool, *done)
@@ -144,8 +165,14 @@ class Pools:
         alias = self._registry.versions.champion(pool.task)
         champion = alias.version if alias else None
         if champion == pool.candidate:
-            self._promoted_before_a_crash(pool)
+            run = verdict.finished(self._registry, pool, task, self._settings, fencing_token=self._token)
+            if run is not None:
+                self._decided(run, promoted=True)
             return "promoted", f"{pool.candidate} is the champion"
+        if pool.looks and (run := self._registry.runs.get(pool.run_id)).verdict == "keep":
+            # Told before a crash.
+            self._decided(run, promoted=False)
+            return "kept", run.reasons[0]
         if champion != pool.champion:
             return "superseded", f"{champion or 'no version'} is the champion now, not {pool.champion}"
         if (lost := self._lost(pool)) is not None:
@@ -206,13 +233,13 @@ class Pools:
         look = looking.look(self._pair, pool, task, busy, fencing_token=self._token)
         if look is None:
             return None
-        run, verdict = looking.decided(self._registry, pool, task, look, self._settings, fencing_token=self._token)
-        log.info("pool.looked", look=pool.looks + 1, verdict=verdict, reasons=list(run.reasons))
-        self._registry.pools.looked(pool.pool_id, pool.batches, looking.of_test(look), fencing_token=self._token)
-        if verdict == "insufficient_evidence":
+        run = verdict.decided(self._registry, pool, task, look, self._settings, fencing_token=self._token)
+        log.info("pool.looked", look=pool.looks + 1, verdict=run.verdict, reasons=list(run.reasons))
+        if run.verdict == "insufficient_evidence":
             return None
-        self._decided(run, promoted=verdict == "promote")
-        return ("promoted" if verdict == "promote" else "kept"), run.reasons[0]
+        promoted = run.verdict == "promote"
+        self._decided(run, promoted=promoted)
+        return ("promoted" if promoted else "kept"), run.reasons[0]
 
     def _ask(self, pool: Pool, batch: int) -> None:
         event = {
@@ -260,22 +287,15 @@ class Pools:
         shutil.rmtree(self._pair.folder(pool), ignore_errors=True)
         if not isinstance(error, PerennialError | OSError):
             log.error("pool.step_failed", exc_info=error)
-        failures = self._failures.get(pool.pool_id, (0, self._clock()))[0] + 1
+        # What a full disk or too little memory keeps from being done is not the pair's fault: it waits for as long as it takes.
+        ours = isinstance(error, PerennialError) or not of_the_machine(error)
+        failures = self._failures.get(pool.pool_id, (0, self._clock()))[0] + ours
         if failures >= _TRIES:
             self._close(pool, "failed", str(error))
             return True
         self._failures[pool.pool_id] = (failures, self._clock() + _TRY_AGAIN)
         log.warning("pool.failed", reason=str(error), failures=failures, limit=_TRIES, next="it is tried again in 10 minutes")
         return False
-
-    def _promoted_before_a_crash(self, pool: Pool) -> None:
-        """Give the run the verdict with which the daemon itself has promoted its version."""
-        run = self._registry.runs.get(pool.run_id)
-        moves = [one for one in self._registry.versions.history(pool.task) if one.to_version == pool.candidate]
-        if run.verdict == "insufficient_evidence" and moves and moves[-1].actor == promoting.ACTOR:
-            self._registry.runs.update(
-                run.run_id, verdict="promote", reasons=(moves[-1].reason,), fencing_token=self._token
-            )  # fmt: skip
 
     def _close(self, pool: Pool, outcome: Outcome, reason: str) -> None:
         self._registry.pools.close(pool.pool_id, outcome, reason, fencing_token=self._token)
