@@ -22,7 +22,8 @@ _IN_QUERY = re.compile(r"password=([^&\s]+)", re.IGNORECASE)
 _FORMS = (
     (re.compile(r"\b(prn_[0-9a-f]{12}_)[0-9a-f]+"), rf"\1{MASK}"),
     (re.compile(r"\b(bearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@\"']*:)[^\s/\"']+@", re.IGNORECASE), rf"\1{MASK}@"),
+    # Without the scheme before it: to look for that takes time that grows with the square of a text such as `a.a.a.`.
+    (re.compile(r"(://[^\s/:@\"']*:)[^\s/\"']+@"), rf"\1{MASK}@"),
     (re.compile(r"(password=)[^\s&\"']+", re.IGNORECASE), rf"\1{MASK}"),
 )
 

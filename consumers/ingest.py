@@ -183,7 +183,7 @@ class Ingest:
         stored: list[Stored] = []
         rejected: list[Rejected] = []
         raws: dict[int, RawEvent] = {}
-        for raw in (single for one in portion for single in _singles(one, self._settings.max_event_bytes)):
+        for raw in self._apart(portion, rejected):
             if raw.erased:
                 continue
             if raw.unreadable is not None:
@@ -206,6 +206,14 @@ class Ingest:
                     stored.append(one)
                     raws[id(one)] = raw
         return stored, rejected, raws
+
+    def _apart(self, portion: Sequence[RawEvent], rejected: list[Rejected]) -> Iterator[RawEvent]:
+        """Yield single events; what cannot be taken apart joins `rejected`."""
+        for raw in portion:
+            try:
+                yield from _singles(raw, self._settings.max_event_bytes)
+            except DeadLetterError as error:
+                rejected.append(Rejected(raw, error.reason, error.field))
 
     def _unforeseen(self, raw: RawEvent, error: Exception) -> Rejected:
         """Return the dead letter of an event that the program fails on, so that it never blocks other events."""

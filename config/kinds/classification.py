@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from config.foreign.labels import LabelName, label, label_of_stored
 from config.kinds import forms, values
 from config.kinds.kind import ANY, UNKNOWN, Answer, Piece, Relation, RowValues, Target, Words
-from config.kinds.values import Answered, Frozen
+from config.kinds.values import MAX_SCORES, Answered, Frozen, at_most
 
 _ROUNDING = 1e-3
 """Probabilities come from floats of 16 or 32 bits."""
@@ -28,7 +28,9 @@ class LabelAnswer(Answered):
     """The label that a model gave, and the probability of each."""
 
     label: _Name
-    scores: dict[_Name, Annotated[float, Field(ge=-_ROUNDING, le=1 + _ROUNDING, strict=True)]] = Field(default_factory=dict)
+    scores: Annotated[
+        dict[_Name, Annotated[float, Field(ge=-_ROUNDING, le=1 + _ROUNDING, strict=True)]], BeforeValidator(at_most(MAX_SCORES))
+    ] = Field(default_factory=dict)
 
 
 class ShownLabel(BaseModel):

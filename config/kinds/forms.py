@@ -7,7 +7,9 @@ them. What does not fit raises `ValueError`, in words for who filled the form in
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 Widget = Literal["one", "several", "spans", "numbers", "signals"]
@@ -21,6 +23,7 @@ NUMBER, SCORE, TAG = "number.", "score.", "tag."
 NONE = "0"
 """The line that says that a text has no label or no span."""
 
+_MOST_LINES = 1_000
 _PLACE = re.compile(r"(\d{1,9})\s*-\s*(\d{1,9})\s+(\S.*)")
 _QUOTE = re.compile(r"([^:]+?)(?:#([1-9]\d{0,5}))?\s*:\s*(\S.*)")
 _PAIR = re.compile(r"([^=]+?)\s*=\s*(\S+)(?:\s+(\S.*))?")
@@ -47,17 +50,26 @@ def spans(given: Given, text: str) -> list[dict[str, Any]]:
     line above has taken, or with `PERSON#2: Merkel` the second.
     """
     lines = [line.strip() for value in given.get(SPANS, ()) for line in value.splitlines() if line.strip()]
-    found: list[dict[str, Any]] = []
+    if len(lines) > _MOST_LINES:
+        message = f"there are {len(lines)} spans; give at most {_MOST_LINES}, and send longer texts with `perennial import`"
+        raise ValueError(message)
+    found: list[tuple[int, int, str]] = []
     for line in lines:
-        start, end, label = _place(line, text, [(one["start"], one["end"]) for one in found])
+        start, end, label = _place(line, text, found)
         if not 0 <= start < end <= len(text):
             message = f"span {line!r} lies outside the text, which has {len(text)} characters"
             raise ValueError(message)
-        if met := next((one for one in found if one["start"] < end and start < one["end"]), None):
-            message = f"span {line!r} overlaps {met['start']}-{met['end']} {met['label']}; spans of one text may not"
+        if met := _met(found, start, end):
+            message = f"span {line!r} overlaps {met[0]}-{met[1]} {met[2]}; spans of one text may not"
             raise ValueError(message)
-        found.append({"start": start, "end": end, "label": label})
-    return sorted(found, key=lambda span: int(span["start"]))
+        insort(found, (start, end, label))
+    return [{"start": start, "end": end, "label": label} for start, end, label in found]
+
+
+def _met(taken: Sequence[tuple[int, int, str]], start: int, end: int) -> tuple[int, int, str] | None:
+    """Return which of the spans taken, in order and apart from each other, this one overlaps."""
+    at = bisect_left(taken, (start, start, ""))
+    return next((one for one in taken[max(at - 1, 0) : at + 1] if one[0] < end and start < one[1]), None)
 
 
 def numbers(given: Given) -> dict[str, float]:
@@ -121,7 +133,7 @@ def _with_label_named(part: str, named: Callable[[str], str]) -> str:
     return part
 
 
-def _place(line: str, text: str, taken: Sequence[tuple[int, int]]) -> tuple[int, int, str]:
+def _place(line: str, text: str, taken: Sequence[tuple[int, int, str]]) -> tuple[int, int, str]:
     if place := _PLACE.fullmatch(line):
         return int(place[1]), int(place[2]), place[3]
     quote = _QUOTE.fullmatch(line)
@@ -129,15 +141,12 @@ def _place(line: str, text: str, taken: Sequence[tuple[int, int]]) -> tuple[int,
         message = f"{line!r} is no span; write 12-20 LABEL, or LABEL: words of the text"
         raise ValueError(message)
     label, nth, words = quote[1].strip(), int(quote[2] or 0), quote[3]
-    starts = [found.start() for found in re.finditer(re.escape(words), text)]
-    if nth:
-        starts = starts[nth - 1 : nth]
-    else:
-        starts = [at for at in starts if not any(begin < at + len(words) and at < end for begin, end in taken)]
-    if not starts:
+    starts = (found.start() for found in re.finditer(re.escape(words), text))
+    fitting = islice(starts, nth - 1, None) if nth else (at for at in starts if _met(taken, at, at + len(words)) is None)
+    if (start := next(fitting, None)) is None:
         message = f"{words!r} does not stand in the text" + (f" {nth} times" if nth else " where no other span is")
         raise ValueError(message)
-    return starts[0], starts[0] + len(words), label
+    return start, start + len(words), label
 
 
 def _filled(given: Given, field: str) -> list[str]:

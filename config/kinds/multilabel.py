@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from config.foreign.labels import LabelName, label, label_of_stored
 from config.kinds import forms, values
 from config.kinds.kind import NOTHING, UNKNOWN, Answer, Piece, Relation, RowValues, Target, Words
-from config.kinds.values import Answered, Frozen, at_most
+from config.kinds.values import MAX_SCORES, Answered, Frozen, at_most
 
 MAX_LABELS = 1_000
 """Of one text."""
@@ -42,7 +42,9 @@ class LabelsAnswer(Answered):
     """The labels that a model gave, and the probability of each label that it knows."""
 
     labels: Annotated[tuple[_Name, ...], BeforeValidator(at_most(MAX_ANSWERED_LABELS))]
-    scores: dict[_Name, Annotated[float, Field(ge=-_ROUNDING, le=1 + _ROUNDING, strict=True)]] = Field(default_factory=dict)
+    scores: Annotated[
+        dict[_Name, Annotated[float, Field(ge=-_ROUNDING, le=1 + _ROUNDING, strict=True)]], BeforeValidator(at_most(MAX_SCORES))
+    ] = Field(default_factory=dict)
 
 
 class ShownLabels(BaseModel):

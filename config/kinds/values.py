@@ -20,6 +20,10 @@ class Answered(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
+MAX_SCORES = 100_000
+"""Labels of an answer: more than any model has."""
+
+
 def at_most(entries: int, remedy: str = "") -> Callable[[object], object]:
     """Return a validator that refuses longer lists.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from consumers.collecting import entities
 from consumers.collecting.articles import Item
 from consumers.collecting.fetching import Fetched
 
@@ -21,6 +22,7 @@ def items(feed: Fetched) -> Iterator[Item]:
     """
     import feedparser  # noqa: PLC0415 - only this needs it
 
+    entities.refuse(feed.body, feed.url)
     headers = {name: feed.headers[name] for name in ("content-type", "content-language") if name in feed.headers}
     found = feedparser.parse(io.BytesIO(feed.body), response_headers={**headers, "content-location": feed.url})
     entries = found.entries[:-1] if feed.cut else found.entries

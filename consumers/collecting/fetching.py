@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -13,6 +14,8 @@ import httpx
 
 from config.clock import Clock, utc_now
 from config.errors import RetryError, UserError
+from consumers.collecting import unpacking
+from consumers.collecting.cutting_off import Trace, cut_off
 from consumers.collecting.manners import Manners
 from consumers.collecting.robots import Robots
 
@@ -107,27 +110,44 @@ class Fetcher:
 
     def _once(self, url: str, host: str, known: Validators, most_bytes: int, *, is_robots: bool = False) -> Fetched | None:
         self._wait(url, host, is_robots=is_robots)
-        headers = {"User-Agent": self._agent, **known.headers}
+        headers = {"User-Agent": self._agent, "Accept-Encoding": "gzip", **known.headers}
         began = time.monotonic()
         try:
-            with self._client.stream("GET", url, headers=headers) as answer:
+            with cut_off(_LIMIT_S + _TIMEOUT_S) as trace, self._opened(url, headers, trace) as answer:
                 if answer.status_code == _NOT_MODIFIED:
                     return None
                 self._refuse(url, host, answer)
-                body = bytearray()
-                for part in answer.iter_bytes():
-                    body += part
+                body, unpacked = bytearray(), unpacking.of(answer.headers.get("content-encoding", ""))
+                for part in answer.iter_raw():
+                    # Never more than was asked for: a few bytes may stand for gigabytes.
+                    body += unpacked(part, most_bytes + 1 - len(body))
                     if len(body) > most_bytes or time.monotonic() - began > _LIMIT_S:
                         break
                 else:
                     return _fetched(answer, bytes(body), cut=False)
                 return _fetched(answer, bytes(body[:most_bytes]), cut=True)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects, UnicodeError) as error:
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects, ValueError) as error:
             message = f"{url} cannot be read: {error or type(error).__name__}"
             raise RefusedError(message) from error
         except httpx.HTTPError as error:
             message = f"{host} did not give {url}: {error or type(error).__name__}. It is asked again later"
             raise RetryError(message) from error
+
+    @contextmanager
+    def _opened(self, url: str, headers: Mapping[str, str], trace: Trace) -> Iterator[httpx.Response]:
+        """Yield the answer behind a few redirects, of which nothing is read: the client would unpack all of theirs."""
+        request = self._client.build_request("GET", url, headers=headers, extensions={"trace": trace})
+        for _redirect in range(_MOST_REDIRECTS + 1):
+            answer = self._client.send(request, stream=True)
+            try:
+                if answer.next_request is None:
+                    yield answer
+                    return
+                request = answer.next_request
+            finally:
+                answer.close()
+        message = f"more than {_MOST_REDIRECTS} redirects"
+        raise httpx.TooManyRedirects(message, request=request)
 
     def _wait(self, url: str, host: str, *, is_robots: bool) -> None:
         """Wait as long as the host asks for between two requests. Raises `RetryError` where that is longer than a moment."""
@@ -179,8 +199,10 @@ class Fetcher:
 
 
 def client() -> httpx.Client:
-    """Return a client that follows few redirects and waits for nobody without end."""
-    return httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True, max_redirects=_MOST_REDIRECTS)
+    """Return a client that waits for nobody without end."""
+    # Each request on a connection of its own, so that it can be cut off.
+    alone = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(timeout=_TIMEOUT_S, limits=alone)
 
 
 def _host(url: str) -> str:

@@ -11,11 +11,14 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from config.foreign.times import read_time
+from consumers.collecting import entities
 from consumers.collecting.articles import Item
 from consumers.collecting.fetching import Fetched
 
 MOST_MAPS = 20
 """Sitemaps of an index that are read, the newest: older ones hold no news."""
+_LONGEST_ADDRESS = 2_048
+"""As sitemaps.org has it."""
 _GZIP = b"\x1f\x8b"
 _AUTOMATIC = 32 + zlib.MAX_WBITS
 
@@ -35,9 +38,7 @@ def read(found: Fetched, most_bytes: int) -> Iterator[Item | Map]:
     """
     body, cut = _unpacked(found.body, most_bytes)
     cut = cut or found.cut
-    if b"<!DOCTYPE" in body[:10_000]:
-        message = f"{found.url} defines XML of its own, which no sitemap needs; it was not read"
-        raise ValueError(message)
+    entities.refuse(body, found.url)
     root: str | None = None
     try:
         for event, element in ET.iterparse(io.BytesIO(body), events=("start", "end")):  # noqa: S314 - without a DTD
@@ -48,7 +49,7 @@ def read(found: Fetched, most_bytes: int) -> Iterator[Item | Map]:
                     raise ValueError(message)
             if event == "end" and _name(element) in ("url", "sitemap"):
                 said = {_name(one): (one.text or "").strip() for one in element.iter()}
-                if said.get("loc"):
+                if 0 < len(said.get("loc", "")) <= _LONGEST_ADDRESS:
                     yield _entry(said, index=root == "sitemapindex")
                 element.clear()
     except ET.ParseError as error:

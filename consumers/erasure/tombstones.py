@@ -20,6 +20,7 @@ from typing import Literal
 from config.errors import DeadLetterError, StopError
 from config.files.durable import sync_folder
 from consumers.events import wire
+from consumers.events.cloud_events import batch_in
 from consumers.events.schemas import AnyEvent, content_sha256
 
 Kind = Literal["user", "article", "prediction", "text"]
@@ -32,6 +33,9 @@ _KIND_OF_FIELD: Mapping[str, Kind] = {
 }  # fmt: skip
 # A field and its value as JSON writes them, wherever they stand: what cannot be read as an event still names its user.
 _FIELD = re.compile(rb'"(user_id|article_id|document_id|prediction_id|event_id)"\s*:\s*("(?:[^"\\]|\\.){1,4000}")')
+
+# By these an event may name somebody without the letters of it: escaped keys, and CloudEvents with data in base64.
+_OTHERWISE = (b"\\u", b"data_base64", b"specversion")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,20 @@ def names_in(value: bytes) -> Mapping[str, set[str]]:
             found[field.decode()].add(json.loads(literal))
         except ValueError:
             continue  # not a JSON string after all, so no id that an event could have
+    if any(sign in value for sign in _OTHERWISE):
+        for event in _singles(value):
+            named = _decoded(event)
+            for name in (*_KIND_OF_FIELD, "event_id"):
+                if isinstance(said := named.get(name), str):
+                    found[name].add(said)
     return found
+
+
+def _singles(value: bytes) -> list[bytes]:
+    try:
+        return batch_in(value) or [value]
+    except DeadLetterError:
+        return [value]
 
 
 def is_erase_request(value: bytes) -> bool:

@@ -28,6 +28,8 @@ _HTTP_PREFIX = "ce-"
 _ATTRIBUTES = ("specversion", "id", "source", "type")
 _VERSION_PART = re.compile(r"v?\d+")
 _SHOWN_CHARS = 80
+MOST_EVENTS = 10_000
+"""Of one batch: each that cannot be used becomes a dead letter of its own."""
 
 
 def attributes_in(headers: Headers) -> dict[str, Any] | None:
@@ -73,7 +75,8 @@ def unwrapped(
     told = {**filled, **data}
     # The type may stand behind a reverse domain name, and before a version. What the data call `type` may mean something else.
     parts = [part for part in re.split(r"[./:]", envelope["type"]) if not _VERSION_PART.fullmatch(part)]
-    if "type" not in data or (data["type"] not in types and parts and parts[-1] in types):
+    named = data.get("type")
+    if "type" not in data or (not (isinstance(named, str) and named in types) and parts and parts[-1] in types):
         told["type"] = parts[-1] if parts else envelope["type"]
     return told
 
@@ -90,7 +93,10 @@ def data_of(envelope: Mapping[str, Any]) -> object:
 
 
 def batch_in(value: bytes, headers: Headers = ()) -> list[bytes] | None:
-    """Return the events of a batch, each in structured mode; None when the bytes are no batch."""
+    """Return the events of a batch, each in structured mode; None when the bytes are no batch.
+
+    Raises `DeadLetterError` for one of too many events.
+    """
     declared = any(name.lower() == "content-type" and media_type(content) == BATCH_TYPE for name, content in headers)
     if value.lstrip()[:1] != b"[":
         return None
@@ -102,7 +108,18 @@ def batch_in(value: bytes, headers: Headers = ()) -> list[bytes] | None:
         return None
     if not declared and not all(isinstance(entry, dict) and "specversion" in entry for entry in entries):
         return None
-    return [json.dumps(entry).encode() for entry in entries]
+    if len(entries) > MOST_EVENTS:
+        reason = f"the batch has {len(entries):,} events; send at most {MOST_EVENTS:,} in one"
+        raise DeadLetterError(reason)
+    return [_as_json(entry) for entry in entries]
+
+
+def _as_json(entry: object) -> bytes:
+    """Return an entry by itself, no longer than it was in its batch; a lone surrogate has no other form than the escaped one."""
+    try:
+        return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(entry, separators=(",", ":")).encode()
 
 
 def headers_of(event: Mapping[str, Any], *, source: str, subject: str | None = None) -> list[tuple[str, bytes]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from config.foreign.ids import ForeignId
+from config.kinds.values import at_most
 from consumers.events.event import ArticleId, EventFields, EventId, Note, TaskName
 
 
@@ -29,5 +30,9 @@ class WeakLabelsWithdrawn(EventFields):
 
     type: Literal["weak_labels_withdrawn"] = "weak_labels_withdrawn"
     task: TaskName
-    event_ids: Annotated[tuple[EventId, ...], Field(min_length=1, max_length=1_000, description="By their event ids.")]
+    event_ids: Annotated[
+        tuple[EventId, ...],
+        Field(min_length=1, max_length=1_000, description="By their event ids."),
+        BeforeValidator(at_most(1_000)),
+    ]
     reason: Annotated[str, Field(min_length=1, max_length=500)]

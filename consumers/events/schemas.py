@@ -19,6 +19,7 @@ from pydantic import (
 
 from config.foreign.ids import ForeignId
 from config.foreign.labels import LabelName
+from config.kinds.values import at_most
 from config.task_files.overrides import Overrides
 from consumers.events.correcting import LabelCorrection, WeakLabelsWithdrawn
 from consumers.events.event import ArticleId, EventFields, EventId, Note, TaskName
@@ -189,6 +190,9 @@ class PredictionMade(EventFields):
     ] = None
 
 
+_FEW = BeforeValidator(at_most(MAX_RENAMES))
+
+
 class TaskSchema(EventFields):
     """Labels of a task change: they are renamed, merged, split, retired or added, or an earlier change is undone."""
 
@@ -198,18 +202,22 @@ class TaskSchema(EventFields):
     renames: Annotated[
         dict[LabelName, LabelName] | None,
         Field(min_length=1, max_length=MAX_RENAMES, description="Old label -> new label; two with one new name are merged."),
+        _FEW,
     ] = None
     splits: Annotated[
-        dict[LabelName, Annotated[tuple[LabelName, ...], Field(min_length=2, max_length=MAX_RENAMES)]] | None,
+        dict[LabelName, Annotated[tuple[LabelName, ...], Field(min_length=2, max_length=MAX_RENAMES), _FEW]] | None,
         Field(min_length=1, max_length=MAX_RENAMES, description="Label -> the narrower ones; people say which, text by text."),
+        _FEW,
     ] = None
     retired: Annotated[
         tuple[LabelName, ...] | None,
         Field(min_length=1, max_length=MAX_RENAMES, description="Labels that are neither learnt nor answered any more."),
+        _FEW,
     ] = None
     added: Annotated[
         tuple[LabelName, ...] | None,
         Field(min_length=1, max_length=MAX_RENAMES, description="Labels that are known before a text carries them, or again."),
+        _FEW,
     ] = None
     undoes: Annotated[EventId | None, Field(description="The event id of the change that is taken back.")] = None
     reason: Annotated[str | None, Field(min_length=1, max_length=500, description="Why.")] = None
@@ -248,7 +256,9 @@ class FeedbackReview(EventFields):
 
     type: Literal["feedback_review"] = "feedback_review"
     decision: Literal["accept", "reject"]
-    event_ids: Annotated[tuple[EventId, ...], Field(max_length=1_000, description="Feedback by its event ids.")] = ()
+    event_ids: Annotated[
+        tuple[EventId, ...], Field(max_length=1_000, description="Feedback by its event ids."), BeforeValidator(at_most(1_000))
+    ] = ()
     user_id: Annotated[ForeignId | None, Field(description="All that this user sent before.")] = None
     task: TaskName | None = None
     alarm: Annotated[str | None, Field(min_length=1, max_length=1_000, description="All that this alarm of `task` holds.")] = None

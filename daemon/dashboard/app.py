@@ -54,7 +54,7 @@ PAGES: tuple[tuple[str, Right, Page], ...] = (
     ("/ui/feedback", "review", records.feedback),
     ("/ui/label", "review", labels.page),
     ("/ui/dead-letters", "review", letters.listed),
-    ("/ui/dead-letters/{number:int}", "review", letters.one),
+    ("/ui/dead-letters/{number}", "review", letters.one),
     ("/ui/system", "admin", listed.installation),
     ("/ui/runbooks/{name}", "view", listed.runbook),
 )
@@ -68,9 +68,9 @@ WRITES: tuple[tuple[str, Right, Page], ...] = (
     ("/ui/tasks/{task}/unpin", "operate", acting.unpin),
     ("/ui/tasks/{task}/rollback", "operate", acting.roll_back),
     ("/ui/versions/{task}/{number}/promote", "operate", acting.promote),
-    ("/ui/dead-letters/{number:int}/replay", "operate", letters.replay),
-    ("/ui/dead-letters/{number:int}/mend", "operate", letters.mend),
-    ("/ui/dead-letters/{number:int}/drop", "operate", letters.drop),
+    ("/ui/dead-letters/{number}/replay", "operate", letters.replay),
+    ("/ui/dead-letters/{number}/mend", "operate", letters.mend),
+    ("/ui/dead-letters/{number}/drop", "operate", letters.drop),
     ("/ui/desk/{task}/{lane}", "review", desk.answer),
     ("/ui/label/correct", "review", labels.correct),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import structlog
@@ -17,6 +18,8 @@ _STILL_THERE_S = 15.0
 """A comment this often shows both ends that the connection holds."""
 _RETRY_MS = 2_000
 _MOST = 64
+_LIFE_S = 60.0
+"""A stream ends after this, and its page connects anew: who has signed out, or whose key was revoked, sees no more by then."""
 
 log = structlog.get_logger(__name__)
 
@@ -27,8 +30,9 @@ Run = Callable[[Parts], Awaitable[Mapping[str, str]]]
 class Live:
     """The open streams of one process. `stop` may be called from any thread; all else happens on the event loop."""
 
-    def __init__(self, *, every_s: float = EVERY_S, most: int = _MOST) -> None:
+    def __init__(self, *, every_s: float = EVERY_S, most: int = _MOST, life_s: float = _LIFE_S) -> None:
         self._every_s = every_s
+        self._life_s = life_s
         self._most = most
         self._open = 0
         self._stopped = threading.Event()
@@ -54,8 +58,8 @@ class Live:
         try:
             sent: dict[str, str] = {}
             yield f"retry: {_RETRY_MS}\n\n".encode()
-            quiet_s = 0.0
-            while not self._stopped.is_set():
+            quiet_s, until = 0.0, time.monotonic() + self._life_s
+            while not self._stopped.is_set() and time.monotonic() < until:
                 for name, content in (await self._looked(parts, run)).items():
                     if sent.get(name) != content:
                         sent[name] = content

@@ -30,6 +30,9 @@ from consumers.log.protocols import EventSink
 
 log = structlog.get_logger(__name__)
 
+_SHOWN_CHARS = 500
+"""Of what others may have written into an error, such as an address."""
+
 
 @dataclass(slots=True)
 class Collected:
@@ -197,7 +200,7 @@ class _Sitemap:
                 found = self._fetcher.get(one.url)
                 items = [item for item in self._of(found, told) if isinstance(item, Item)] if found else []
             except (UserError, RetryError, ValueError) as error:
-                told.unread.append(str(error))
+                told.unread.append(str(error)[:_SHOWN_CHARS])
                 if len(told.unread) == at + 1 == len(maps):
                     raise
                 continue
@@ -275,7 +278,7 @@ def _collect(settings: Settings, sources: Iterable[_Source], limits: Limits, kin
                 if not foreseen and of_the_machine(error):
                     raise
                 # Whatever an address answers, the others are read.
-                told.error = str(error) if foreseen else in_words(error)
+                told.error = (str(error) if foreseen else in_words(error))[:_SHOWN_CHARS]
                 log.warning(
                     "source.failed", source=source.name, reason=told.error, exc_info=None if foreseen else error,
                     next="the others are read; it is tried again",

@@ -277,8 +277,8 @@ def test_every_button_does_what_its_command_does_and_history_tells_of_it(operato
     assert {path for path, _right, _page in WRITES} == {
         "/ui/desk/{task}/{lane}",
         "/ui/tasks/{task}/unpin", "/ui/tasks/{task}/rollback", "/ui/versions/{task}/{number}/promote", "/ui/tasks/{task}/pin",
-        "/ui/tasks/{task}/train", "/ui/tasks/{task}/pause", "/ui/tasks/{task}/resume", "/ui/dead-letters/{number:int}/replay",
-        "/ui/dead-letters/{number:int}/mend", "/ui/dead-letters/{number:int}/drop",
+        "/ui/tasks/{task}/train", "/ui/tasks/{task}/pause", "/ui/tasks/{task}/resume", "/ui/dead-letters/{number}/replay",
+        "/ui/dead-letters/{number}/mend", "/ui/dead-letters/{number}/drop",
         "/ui/label/correct", "/ui/tasks/{task}/labels",
     }  # fmt: skip
 

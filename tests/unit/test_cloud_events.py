@@ -14,7 +14,7 @@ from cloudevents.core.v1.event import CloudEvent
 from config.errors import DeadLetterError
 from consumers.events import parsing
 from consumers.events import schemas as events
-from consumers.events.cloud_events import batch_in, from_http, headers_of
+from consumers.events.cloud_events import MOST_EVENTS, batch_in, from_http, headers_of
 from tests.support.sample_events import NOW, TASKS
 
 ARTICLE = {"article_id": "bbc-2", "title": "Dollar gains", "body": "The dollar has hit its highest level"}
@@ -136,6 +136,11 @@ def test_a_batch_is_its_events_and_nothing_else_is_a_batch() -> None:
     for other in (b"[]", b"{}", b"", b"[1]", b"[", b"[" * 100_000, json.dumps([ARTICLE]).encode(), b"\xff["):
         assert batch_in(other) is None
     assert batch_in(json.dumps([ARTICLE, 7]).encode(), declared) is not None, "each is refused by itself"
+    with pytest.raises(DeadLetterError, match="in one"):
+        batch_in(b"[" + b"1," * MOST_EVENTS + b"1]", declared)
+    long = json.dumps([{**ARTICLE, "data": {"body": "Ж漢" * 1_000}}], ensure_ascii=False, separators=(",", ":")).encode()
+    assert batch_in(long, declared) == [long[1:-1]], "no longer than in its batch"
+    assert batch_in(b'[{"data": "\\ud800"}]', declared) == [b'{"data":"\\ud800"}'], "a lone surrogate stays as it was"
 
 
 def test_the_sdk_reads_our_own_events() -> None:

@@ -47,7 +47,7 @@ def test_the_card_says_which_files(tmp_path: Path) -> None:
     assert [(part.name, part.split) for part in parts(tmp_path)] == [("b/1.jsonl", "held"), ("a.jsonl", "train")]
 
 
-@pytest.mark.parametrize("said", [": [", "configs: 3", "configs: [{data_files: 7}]"])
+@pytest.mark.parametrize("said", [": [", "configs: 3", "configs: [{data_files: 7}]", "date: 2023-02-30", "[" * 5_000])
 def test_a_card_that_says_nothing_is_passed_over(tmp_path: Path, said: str) -> None:
     written(tmp_path, "README.md", f"---\n{said}\n---\n")
     written(tmp_path, "dev.jsonl", rows("sport"))

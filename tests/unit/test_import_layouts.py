@@ -427,6 +427,13 @@ def test_brat_reads_entities_with_the_text_beside_them(tmp_path: Path) -> None:
     assert {str(name).rpartition("-")[2] for name in documents} == {"one", "two"}
 
 
+def test_brat_with_an_offset_of_thousands_of_digits_is_one_bad_row(tmp_path: Path) -> None:
+    written(tmp_path, "one.txt", "Acme Corp rose.")
+    written(tmp_path, "one.ann", f"T1\tORG 0 {'9' * 5_000}\tAcme Corp\n")
+    [found] = entities(tmp_path / "one.ann")
+    assert "is not brat's" in found
+
+
 def test_brat_without_its_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"n13.ann has no n13.txt beside it"):
         entities(written(tmp_path, "n13.ann", "T1\tORG 0 9\tAcme Corp\n"))

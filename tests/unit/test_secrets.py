@@ -99,6 +99,12 @@ def test_a_secret_inside_another_does_not_leave_its_rest() -> None:
     assert masker(["secret", "secret-and-more"])("x secret-and-more y secret") == f"x {MASK} y {MASK}"
 
 
+def test_a_password_in_an_address_is_masked_whatever_stands_before_it() -> None:
+    mask = masker([])
+    for before in ("", "url=", "x" * 100 + ".", "postgresql+psycopg"):
+        assert mask(f"{before}postgresql://ann:hush@db:5432/x") == f"{before}postgresql://ann:{MASK}@db:5432/x"
+
+
 def test_nothing_else_is_changed() -> None:
     mask = masker(["hush-hush"])
     for line in (

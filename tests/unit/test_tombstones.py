@@ -70,6 +70,9 @@ def test_an_event_of_what_was_erased_is_known(tmp_path: Path, event: Any, *, cov
         b'\xff\xfe {"text": "\\"user_id\\": \\"bert\\"", "user_id" : "anna\\u002f7"}',
         b'{"specversion": "1.0", "data": {"nested": {"user_id": "anna/7"}}}',
         b'[{"user_id": "bert"}, {"user_id": "anna/7"}]',
+        b'{"user\\u005fid": "anna/7"}',
+        b'{"specversion": "1.0", "id": "1", "source": "x", "type": "feedback", "data_base64": "eyJ1c2VyX2lkIjogImFubmEvNyJ9"}',
+        b'[{"specversion": "1.0", "id": "1", "source": "x", "type": "feedback", "data_base64": "eyJ1c2VyX2lkIjogImFubmEvNyJ9"}]',
     ],
 )
 def test_even_what_is_no_event_names_its_user(tmp_path: Path, value: bytes) -> None:
@@ -87,6 +90,8 @@ def test_what_only_speaks_of_a_user_is_not_taken_for_theirs(tmp_path: Path, valu
 def test_ids_are_read_from_bytes_by_field() -> None:
     value = json.dumps({"event_id": "e", "user_id": "u", "data": {"event_id": "inner", "article_id": "a"}}).encode()
     assert names_in(value) == {"event_id": {"e", "inner"}, "user_id": {"u"}, "article_id": {"a"}}
+    base64 = b'{"specversion": "1.0", "id": "1", "source": "/x", "type": "feedback", "data_base64": "eyJ1c2VyX2lkIjogInUifQ=="}'
+    assert names_in(base64) == {"event_id": {"/x|1"}, "user_id": {"u"}}
     assert is_erase_request(b'{"type": "erase", "user_id": "anna"}')
     assert is_erase_request(b'{"specversion": "1.0", "id": "1", "source": "x", "type": "org.x.erase", "data": {"user_id": "a"}}')
     assert not is_erase_request(b'{"type": "feedback", "user_id": "anna"}')

@@ -17,14 +17,16 @@ MAX_ANSWERED_SPANS = 100_000
 """A model may find more in a text than a person would send back."""
 
 _Name = Annotated[str, Field(min_length=1, max_length=1_000)]
-_Offset = Annotated[int, Field(ge=0, strict=True)]
+_MOST_CHARS = 10_000_000
+"""No text is longer. An offset beyond may have more digits than a number can be printed with."""
+_Offset = Annotated[int, Field(ge=0, le=_MOST_CHARS, strict=True)]
 
 
 class Span(Frozen):
     """One entity: code-point offsets into the text, end exclusive, and its type."""
 
-    start: Annotated[int, Field(ge=0, strict=True), BeforeValidator(whole)]
-    end: Annotated[int, Field(gt=0, strict=True), BeforeValidator(whole)]
+    start: Annotated[int, Field(ge=0, le=_MOST_CHARS, strict=True), BeforeValidator(whole)]
+    end: Annotated[int, Field(gt=0, le=_MOST_CHARS, strict=True), BeforeValidator(whole)]
     label: LabelName
 
     @model_validator(mode="after")
@@ -51,6 +53,7 @@ class NerTarget(Frozen):
             max_length=MAX_TYPES,
             description="The types that the annotator knew; of others the target says nothing.",
         ),
+        BeforeValidator(at_most(MAX_TYPES)),
     ] = None
 
     @model_validator(mode="after")

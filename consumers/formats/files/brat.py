@@ -9,7 +9,7 @@ from pathlib import Path
 from config.errors import UserError
 from consumers.formats.rows import AnyRow, BadRow, Row
 
-_TEXT_BOUND = re.compile(r"(T\d+)\t(\S+) (\d+) (\d+)\t(.*)")
+_TEXT_BOUND = re.compile(r"(T\d+)\t(\S+) (\d{1,9}) (\d{1,9})\t(.*)")
 _IN_PIECES = re.compile(r"(T\d+)\t\S+ \d+ \d+(?:;\d+ \d+)+\t.*")
 
 

@@ -126,16 +126,37 @@ def _patterns(files: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - whatever t
             found.append(("train", one))
         elif isinstance(one, Mapping):
             paths = one.get("path")
-            split = str(one.get("split", "train"))
+            split = said if isinstance(said := one.get("split", "train"), str) else "train"
             found += [(split, path) for path in (paths if isinstance(paths, list) else [paths]) if isinstance(path, str)]
     return found
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Return whether a file's name fits a pattern: `*` within a folder, `**` through any number of them."""
-    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    meaning = {"**/": r"(?:[^/]+/)*", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}
-    return re.fullmatch("".join(meaning.get(piece, re.escape(piece)) for piece in pieces), name) is not None
+    """Return whether a file's name fits a pattern: `*` within a folder, `**` through any number of them.
+
+    By the places of the name that each piece of the pattern can reach: the time is that of both lengths, whatever the pattern.
+    """
+    reached = {0}
+    for piece in re.split(r"(\*\*/|\*\*|\*|\?)", pattern):
+        match piece:
+            case "**":
+                reached = set(range(min(reached), len(name) + 1))
+            case "**/":
+                reached |= {at + 1 for at in range(min(reached), len(name)) if name[at] == "/"}
+            case "*":
+                reached = {end for at in reached for end in range(at, _folder_end(name, at) + 1)}
+            case "?":
+                reached = {at + 1 for at in reached if at < len(name) and name[at] != "/"}
+            case _:
+                reached = {at + len(piece) for at in reached if name.startswith(piece, at)}
+        if not reached:
+            return False
+    return len(name) in reached
+
+
+def _folder_end(name: str, start: int) -> int:
+    end = name.find("/", start)
+    return len(name) if end < 0 else end
 
 
 def _front_matter(card: Path) -> Mapping[str, Any]:
@@ -144,6 +165,6 @@ def _front_matter(card: Path) -> Mapping[str, Any]:
         with card.open("rb") as file:
             begins = file.read(_MOST_CARD_BYTES).decode("utf-8", "replace")
         found = yaml.safe_load(begins.split("---\n", 2)[1]) if begins.startswith("---\n") else None
-    except (OSError, IndexError, yaml.YAMLError):
+    except (OSError, IndexError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return found if isinstance(found, Mapping) else {}

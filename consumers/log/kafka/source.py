@@ -269,9 +269,8 @@ class KafkaSource:
         self._expected[part] = record.offset + 1
         headers = tuple((name, value or b"") for name, value in record.headers or ())
         position = Position(record.topic, record.partition, record.offset)
-        logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
         missing = self._missing.pop(part, 0)
-        return RawEvent(position, record.value, record.key, headers, logged_at, missing_before=missing)
+        return RawEvent(position, record.value, record.key, headers, _logged_at(record.timestamp), missing_before=missing)
 
     def _check_for_gaps(self, consumer: KafkaConsumer, part: KafkaPartition, offsets: Sequence[int]) -> None:
         """Tell of events that were removed unread. Raises `RetryError` where events are passed over that the broker still has."""
@@ -329,6 +328,14 @@ class _ResumeBehindDamage(ConsumerRebalanceListener):  # type: ignore[misc]  # k
 
     def on_partitions_lost(self, lost: Collection[KafkaPartition]) -> None:
         """Leave it, as above."""
+
+
+def _logged_at(timestamp_ms: int) -> datetime:
+    """Return when a record was logged; now where its producer has written a time that no calendar has."""
+    try:
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.now(UTC)
 
 
 @contextlib.contextmanager

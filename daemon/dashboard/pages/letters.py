@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SHOWN = 50
+_MOST_DIGITS = 18
+"""Of an id: SQLite has no longer ones."""
 _MOST_BYTES = 256 << 10
 """A form triples what is no plain letter, and `serving.max_body_bytes` bounds it."""
 _DONE: Mapping[str, str] = {
@@ -102,11 +104,11 @@ def _at(look: Look) -> Iterator[settling.At]:
 
 
 def _id(look: Look) -> int:
-    number = int(look.params["number"])
-    if number >= 2**63:
-        message = f"there is no dead letter {number}"
+    said = look.params["number"]
+    if not (said.isascii() and said.isdigit() and len(said) <= _MOST_DIGITS):
+        message = f"there is no dead letter {said[:_MOST_DIGITS]}"
         raise UserError(message)
-    return number
+    return int(said)
 
 
 def _by(look: Look) -> By:

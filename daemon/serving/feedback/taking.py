@@ -167,6 +167,9 @@ class FeedbackDesk:
                 # the two makes the client send again, which the buffer recognises: the same content under the same id, whatever
                 # time it was given here.
                 self._accepted.add(accepted)
+        except DeadLetterError as error:
+            remedy = "send a shorter text, or name the article instead of its text"
+            raise ApiError(413, f"the feedback is not acknowledged: {error}", remedy, field="text") from None
         except RetryError as error:
             remedy = f"send it again under the key {event.event_id}; it is stored only once"
             raise ApiError(

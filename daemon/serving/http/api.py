@@ -87,7 +87,7 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
         """
         body, key = await json_bytes(request), request.state.caller.key
         headers = cloud_events.from_http(request.headers.items())
-        batch = cloud_events.batch_in(body, headers)
+        batch = await posts.run(cloud_events.batch_in, body, headers)
         if batch is None:
             one = await posts.run(
                 lambda: _acknowledgement(service, service.desk.accept(body, idempotency_key, api_key=key, headers=headers))

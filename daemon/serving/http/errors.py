@@ -17,6 +17,7 @@ from daemon.serving.http.refusals import code_of
 
 _DEFAULT_REMEDY = "send a value of that form; `perennial schema` prints the JSON Schema of every event"
 
+_SHOWN_PATH = 200
 _ADDRESSES = (
     "/v1/tasks, /v1/tasks/{task}/predict, /v1/tasks/{task}/champion, /v1/feedback, /v1/feedback/{event_id}, /v1/models, "
     "/v1/models/{version}/manifest, /v1/models/{version}/files/{path}, /v1/review, /v1/labels/correct, /healthz, "
@@ -103,7 +104,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _failed(request: Request, error: Exception) -> Response:
-        log.error("serving.request_failed", method=request.method, path=request.url.path, exc_info=error)
+        log.error("serving.request_failed", method=request.method, path=request.url.path[:_SHOWN_PATH], exc_info=error)
         # The server closes the connection after an unexpected error; a client that is told so does not send on it again.
         headers = {"Connection": "close"}
         remedy = "see the serving log; sending it again is safe"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
 from config.kinds import catalog as kinds
 from config.kinds.signals.models import ShownSignal
+from config.kinds.values import at_most
 from consumers.events.event import ArticleId
 from consumers.events.schemas import Text, article_text
 from daemon.views.models.versions import Version
@@ -19,10 +20,18 @@ class _Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+MOST_TEXTS = 10_000
+"""Of a request, whatever `serving.max_texts` says."""
+
+
 class PredictRequest(_Schema):
     """One of `texts`, `text`, or `title` and `body` (an article, read as title, blank line, body)."""
 
-    texts: Annotated[tuple[Text, ...] | None, Field(min_length=1, description="Several texts, answered in order.")] = None
+    texts: Annotated[
+        tuple[Text, ...] | None,
+        Field(min_length=1, description="Several texts, answered in order."),
+        BeforeValidator(at_most(MOST_TEXTS)),
+    ] = None
     text: Annotated[Text | None, Field(description="One text.")] = None
     title: Annotated[Text | None, Field(description="An article's title ...")] = None
     body: Annotated[Text | None, Field(description="... and body; either may be left out.")] = None
