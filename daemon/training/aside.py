@@ -5,6 +5,7 @@ The scratch folder lies among the folders of runs: it holds texts, and an erasur
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from config.errors import RetryError, RunFailedError
+from config.errors import PerennialError, RetryError, RunFailedError
 from config.files import scratch
 from config.settings import Settings
 from daemon.training.runners.open import open_runner
@@ -20,6 +21,7 @@ from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec, Progress
 
 PREFIX = ".aside-"
+COPIES_PREFIX = ".copies-"
 _LOG_TAIL_CHARS = 600
 
 
@@ -40,9 +42,33 @@ def scratch_folder(runs_dir: Path) -> Iterator[Path]:
             raise RetryError(message) from None
 
 
+@contextmanager
+def copies_folder(runs_dir: Path) -> Iterator[Path]:
+    """As `scratch_folder`, for copies of rows or models that a command works on; any erasure removes it."""
+    sweep(runs_dir)
+    with scratch.scratch_folder(runs_dir.resolve(), COPIES_PREFIX) as folder:
+        folder.chmod(0o700)
+        try:
+            yield folder
+        except (OSError, RuntimeError, PerennialError):
+            # LanceDB reports a file that has gone as RuntimeError.
+            if folder.exists():
+                raise
+            message = "an erasure removed the copies that this command worked on; start it again"
+            raise RetryError(message) from None
+
+
+def remove_copies(runs_dir: Path) -> int:
+    """Remove the copies of every command, those that work too: they may hold what was erased. Return how many there were."""
+    found = list(runs_dir.glob(f"{COPIES_PREFIX}*"))
+    for folder in found:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(found)
+
+
 def sweep(runs_dir: Path) -> int:
     """Remove the scratch folders of processes that were killed; return how many those were."""
-    return scratch.sweep(runs_dir.glob(f"{PREFIX}*"))
+    return scratch.sweep([*runs_dir.glob(f"{PREFIX}*"), *runs_dir.glob(f"{COPIES_PREFIX}*")])
 
 
 def carry_out(spec: JobSpec, settings: Settings, report: Callable[[Progress], None]) -> JobResult:

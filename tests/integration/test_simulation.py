@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import UserError
+from config.errors import RetryError, UserError
 from consumers.buffer.open import open_reader, open_writer
 from consumers.history.past import Past
 from consumers.history.playing import Player
 from consumers.tables.columns import is_one_of
-from daemon.operations.simulating import simulate as module
 from daemon.operations.simulating.simulate import simulate
 from daemon.operations.simulating.ways import SAMPLED
+from daemon.training import aside
 from daemon.training.concluding.telling import Teller
 from daemon.views.models.simulation import Simulation
 from tests.support import buffers, simulated
@@ -176,11 +176,22 @@ def test_a_stop_leaves_what_was_done(weeks: Recorded) -> None:
     assert (found.stopped, one.complete, len(one.runs)) == (True, False, 2)
 
 
-def test_nothing_is_left_in_the_temporary_folder(weeks: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.tempfile, "gettempdir", lambda: str(tmp_path))
-    (tmp_path / f"{module._PREFIX}killed").mkdir()
+def test_nothing_is_left_of_the_copies(weeks: Recorded) -> None:
+    runs = weeks.settings.runs_dir
+    runs.mkdir(exist_ok=True)
+    (runs / f"{aside.COPIES_PREFIX}killed").mkdir()
+    before = {path.name for path in runs.iterdir()} - {f"{aside.COPIES_PREFIX}killed"}
     played(weeks, "current", periods=0)
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name for path in runs.iterdir()} == before
+
+
+def test_an_erasure_takes_the_copies_of_a_replay_away(weeks: Recorded) -> None:
+    def erased(spec: JobSpec) -> JobResult:
+        assert aside.remove_copies(weeks.settings.runs_dir) == 1
+        return simulated.learns(spec)
+
+    with pytest.raises(RetryError, match="an erasure"):
+        played(weeks, "current", periods=0, ways=ways(erased))
 
 
 def test_an_unknown_task_or_an_empty_buffer_is_refused(tmp_path: Path) -> None:

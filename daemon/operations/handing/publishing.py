@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from config.errors import UserError
-from config.files.scratch import scratch_folder
 from config.settings import Settings
 from daemon.operations.handing import exporting, hub
 from daemon.operations.handing.on_hub import OnHub
+from daemon.training import aside
 from registry.reports.model_card import README_FILE
 from registry.store import Registry
 
@@ -50,7 +50,7 @@ def publish(
         message = f"{name} learnt from texts that have been erased; it is not published. Publish a version that did not"
         raise UserError(message)
     tag = revision or f"v{version.number}"
-    with scratch_folder(settings.data_dir / "publishing", "publish-") as scratch:
+    with aside.copies_folder(settings.runs_dir) as scratch:
         folder = scratch / "model"
         as_format = exporting.export(settings, registry, name, folder, as_format=as_format, called=repo).format
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +14,6 @@ from typing import Literal, Protocol
 import pyarrow as pa
 
 from config.errors import UserError
-from config.files import scratch
 from config.settings import Settings
 from config.task_files import policies as policy_files
 from config.tasks import TaskSpec, load_tasks
@@ -31,6 +28,7 @@ from daemon.operations.simulating.record import Record
 from daemon.operations.simulating.repeating import Repeating
 from daemon.operations.simulating.ways import REAL, SAMPLED, Ways
 from daemon.operations.simulating.world import World
+from daemon.training import aside
 from daemon.views.models.comparison import Scale
 from daemon.views.models.simulation import PolicyPlayed, Simulation
 from registry.store import Registry
@@ -40,7 +38,6 @@ from trainers.job.spec import Progress
 RECORDED, CURRENT = "recorded", "current"
 """What a policy may be called that is no file: the one on record, run by run, and that of the task file now."""
 WAYS: Mapping[Literal["real", "sampled"], Ways] = {"real": REAL, "sampled": SAMPLED}
-_PREFIX = "perennial-simulation-"
 _MOST_NAMED = 10
 
 
@@ -80,16 +77,13 @@ def simulate(
     if by == "event" and any(policy.recorded for policy in wanted):
         message = "the record is of when events came; play it with --time arrival, or give a policy (`--policy current`)"
         raise UserError(message)
-    folder = Path(tempfile.gettempdir())
-    scratch.sweep(_left_over(folder))
     with ExitStack() as stack:
         source = stack.enter_context(_registry(settings))
         kept = record.read(source, name)
         if not kept.runs and any(policy.recorded for policy in wanted):
             message = f"no run of {name} is on record, so there is none to repeat; give a policy, such as `--policy current`"
             raise UserError(message)
-        here = stack.enter_context(scratch.scratch_folder(folder, _PREFIX))
-        here.chmod(0o700)
+        here = stack.enter_context(aside.copies_folder(settings.runs_dir))
         _take(settings, task, here / "past")
         past = Past(here / "past", name, by=by, seen=kept.seen)
         history.refuse_empty(past)
@@ -139,14 +133,6 @@ def wanted_policies(task: TaskSpec, asked: Sequence[str]) -> tuple[list[Policy],
             policy = Policy(one, policy.task)
         found.append(policy)
     return found, notes
-
-
-def _left_over(folder: Path) -> Iterator[Path]:
-    """Yield what killed replays of this user have left."""
-    for one in folder.glob(f"{_PREFIX}*"):
-        with suppress(FileNotFoundError):
-            if one.stat().st_uid == os.getuid():
-                yield one
 
 
 def _task(settings: Settings, name: str) -> TaskSpec:

@@ -22,6 +22,7 @@ from consumers.log.protocols import EventLog, Position
 from daemon.flow.accepted import AcceptedFeedback
 from daemon.process.leading import Leading
 from daemon.telemetry.metrics import DaemonMetrics
+from daemon.training import aside
 from daemon.training.cycle import Cycle
 from daemon.training.due.triggers import request_key
 from daemon.upkeep.erasure import runs
@@ -139,6 +140,7 @@ class Eraser:
         # They name texts by their hashes, and are made again by the next look and the next draw.
         for folder in (self._settings.suspicious_dir, self._settings.next_labels_dir, self._settings.near_copies_dir):
             shutil.rmtree(folder, ignore_errors=True)
+        aside.remove_copies(self._runs_dir)
         self._erasures.reached("removed_at", numbers)
         log.info(
             "erasure.removed",

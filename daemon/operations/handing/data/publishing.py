@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from config.files.scratch import scratch_folder
 from config.settings import Settings
 from consumers.training_set.labelled import Counts, Wanted
 from daemon.operations.handing import hub
 from daemon.operations.handing.data import exporting
 from daemon.operations.handing.on_hub import OnHub
+from daemon.training import aside
 from registry.reports.model_card import README_FILE
 from registry.store import Registry
 
@@ -37,7 +37,7 @@ def publish(
     """
     hub.check(name, repo, revision)
     task = exporting.task_of(settings, name)
-    with scratch_folder(settings.data_dir / "publishing", "publish-") as scratch:
+    with aside.copies_folder(settings.runs_dir) as scratch:
         folder = scratch / repo.partition("/")[2]
         exported = exporting.export(settings, task.name, folder, as_format="hf", wanted=wanted, called=repo)
         files = {path.relative_to(exported.path).as_posix(): path for path in sorted(exported.path.rglob("*")) if path.is_file()}
