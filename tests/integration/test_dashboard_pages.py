@@ -223,6 +223,7 @@ def test_a_write_needs_our_form_our_origin_and_a_reason(operator: httpx.Client, 
     assert operator.post(path, data={"reason": "x", "csrf": "0" * 64}, headers=ours).status_code == 403
     assert write(operator, path, origin="https://evil.example", reason="x").status_code == 403
     assert write(operator, path, origin="null", reason="x").status_code == 403
+    assert write(operator, path, origin="http://[", reason="x").status_code == 403, "no address at all"
     assert write(operator, path, origin="", reason="x").status_code == 403
     assert write(operator, path, reason="  ").status_code == 409
     with Registry.open(settings.registry_url) as registry:

@@ -15,7 +15,7 @@ import pytest
 from cloudevents.core.bindings import http
 from cloudevents.core.v1.event import CloudEvent
 
-from config.errors import RetryError
+from config.errors import DeadLetterError, RetryError
 from consumers.dead_letters.store import DeadLetters
 from consumers.events.parsing import parse
 from consumers.events.schemas import FEEDBACK_TOPIC, Feedback
@@ -314,6 +314,20 @@ def test_nothing_is_acknowledged_that_is_not_durable(
     again = client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"})
     assert again.status_code == 202
     assert {raw.key for raw in logged(data)} == {b"key-1"}, "at least once, under one id"
+
+
+def test_what_the_log_refuses_for_good_is_too_large(
+    client: httpx.Client, service: Service, data: ServedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_given: Any, **_named: Any) -> None:
+        message = "an event for topic 'perennial.feedback' is too large for Kafka"
+        raise DeadLetterError(message)
+
+    monkeypatch.setattr(service.desk._sink, "publish", refused)
+    response = client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"})
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "too_large")
+    assert client.get("/v1/feedback/key-1").status_code == 404
+    assert logged(data) == []
 
 
 def test_an_event_too_large_for_ingest_is_refused(data: ServedData) -> None:
