@@ -13,8 +13,10 @@ from config.values import (
     KINDS,
     TRACKERS,
     NotNegative,
+    NotNegativeHours,
     NotNegativeInt,
     Positive,
+    PositiveHours,
     PositiveInt,
     SecretUrl,
     Share,
@@ -107,7 +109,7 @@ class BufferSettings(Section):
     """How the LanceDB tables are kept."""
 
     optimize_every: PositiveInt
-    keep_versions_hours: Annotated[float, Field(ge=1)]
+    keep_versions_hours: Annotated[float, Field(ge=1, le=24 * MAX_DAYS)]
     retention_days: Annotated[float, Field(ge=0, le=MAX_DAYS)]
     predictions_days: Annotated[float, Field(ge=0, le=MAX_DAYS)]
 
@@ -115,7 +117,7 @@ class BufferSettings(Section):
 class ErasureSettings(Section):
     """How soon what must be forgotten is gone."""
 
-    limit_hours: Positive
+    limit_hours: PositiveHours
 
 
 class EnrichSettings(Section):
@@ -211,7 +213,7 @@ class ServingSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535)]
     public_url: Annotated[str, Field(pattern=ADDRESS_OR_NONE)]
     token: SecretStr
-    keys_grace_s: Annotated[float, Field(ge=10)]
+    keys_grace_s: Annotated[float, Field(ge=10, le=86_400 * MAX_DAYS)]
     tls_certificate: str
     tls_key: str
     texts_per_s: NotNegative
@@ -252,8 +254,8 @@ class NotificationsSettings(Section):
     email_from: str
     email_to: str
     kinds: Annotated[str, Field(pattern=KINDS)]
-    repeat_after_hours: NotNegative
-    give_up_after_hours: Positive
+    repeat_after_hours: NotNegativeHours
+    give_up_after_hours: PositiveHours
 
     @property
     def wanted(self) -> tuple[str, ...]:

@@ -8,10 +8,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-Positive = Annotated[float, Field(gt=0)]
+from config.clock import MAX_DAYS
+
+_MOST = 1e9
+"""Of a number whose unit nobody knows here: as seconds 31 years, which every clock can add."""
+
+Positive = Annotated[float, Field(gt=0, le=_MOST, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
+PositiveHours = Annotated[float, Field(gt=0, le=24 * MAX_DAYS, allow_inf_nan=False)]
+NotNegativeHours = Annotated[float, Field(ge=0, le=24 * MAX_DAYS, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 _TRACKER = r"(tensorboard|mlflow|wandb)"

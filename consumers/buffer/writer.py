@@ -274,7 +274,10 @@ class BufferWriter(BufferReader):
     def enforce_retention(self) -> dict[str, int]:
         """Remove rows past their retention, while ingest continues; returns how many of each table. Durable."""
         self._remember_highest_seq()
-        return retention.enforce(self._upkeep, self._settings, self._clock())
+        removed = retention.enforce(self._upkeep, self._settings, self._clock())
+        with self._lock:
+            self._label_corrections.look_anew()
+        return removed
 
     def take_back(self, import_id: str, *, stored_before: int, first: Callable[[frozenset[str]], None]) -> frozenset[str]:
         """Remove what an import brought before number `stored_before`, while ingest continues; returns its example ids. Durable.
@@ -288,6 +291,7 @@ class BufferWriter(BufferReader):
             with self._lock:
                 # Documents and stories that only these rows stood for are free again.
                 self.erasings += 1
+                self._label_corrections.look_anew()
         return removed
 
     def holds_erased(self) -> bool:
@@ -307,6 +311,7 @@ class BufferWriter(BufferReader):
         removed = erasure.erase(self._upkeep, erasures)
         with self._lock:
             self.erasings += 1
+            self._label_corrections.look_anew()
         return removed
 
     def rewrite_erased(self) -> dict[str, int] | None:

@@ -11,6 +11,8 @@ with members, one template or one long-running event chains thousands of headlin
 from __future__ import annotations
 
 import hashlib
+import time
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +32,10 @@ _LEADERS_PER_BLOCK = 16_384
 """Leaders compared with a batch in one matrix product, so that its scores stay within a few megabytes."""
 _PERIODS_KEPT = 12
 """Periods, each as long as the window, that stay in memory; others are read again from the buffer when they are needed."""
+_KEPT_S = 3_600.0
+"""How long one stays that no text needs any more: a stream goes on, and would keep a year of periods for good."""
+_MOST_FILLINGS = 200
+"""Nearest leaders that fill a text's template, after which no further ones are looked at: a listing has any number."""
 _REACH = 2
 """A text's leader is at most one period away, and the members of that leader's story at most one more."""
 
@@ -99,8 +105,8 @@ class _Period:
     seconds: npt.NDArray[np.float64]
     leaders: list[str] = field(default_factory=list)
     """Story ids, in the order of the matrix."""
-    outlines: list[Outline] = field(default_factory=list)
-    """The leaders' outlines, in the same order."""
+    outlines: list[array[int]] = field(default_factory=list)
+    """The leaders' outlines, in the same order: as arrays a tenth of what tuples take."""
     members: list[tuple[str, str]] = field(default_factory=list)
     """Row id and story id."""
 
@@ -112,7 +118,7 @@ class _Period:
             self.seconds = np.concatenate([self.seconds, np.empty_like(self.seconds)])
         self.vectors[size], self.seconds[size] = vector, seconds
         self.leaders.append(story_id)
-        self.outlines.append(outline)
+        self.outlines.append(array("i", outline))
 
 
 class StoryIndex:
@@ -135,6 +141,7 @@ class StoryIndex:
         documents: DocumentSides | None = None,
         rows_of_document: Callable[[str], Iterable[tuple[str, str]]] = lambda _document: (),
         trains: Callable[[Sequence[str], str | None], bool] = lambda _story_ids, _document: False,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._similarity = similarity
         self._window_s = window.total_seconds()
@@ -146,7 +153,9 @@ class StoryIndex:
         self._rows_of_document = rows_of_document
         self._trains = trains
         self._trains_now: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._elapsed = elapsed
         self._periods: dict[int, _Period] = {}
+        self._used_at: dict[int, float] = {}
         self._rows: dict[str, dict[str, Split]] = defaultdict(dict)
         self._story_of_text: dict[str, str] = {}
 
@@ -285,13 +294,27 @@ class StoryIndex:
             for start in range(0, size if len(columns) else 0, _LEADERS_PER_BLOCK):
                 rows = slice(start, min(start + _LEADERS_PER_BLOCK, size))
                 scores = period.vectors[rows] @ batch[columns].T
-                for row, column in np.argwhere(scores >= self._similarity):
-                    text = columns[column]
-                    if abs(period.seconds[start + row] - seconds[text]) <= self._window_s and not fills_the_same_template(
-                        period.outlines[start + row], texts[text].outline
-                    ):
-                        _keep_best(found[text], period.leaders[start + row], float(scores[row, column]))
+                within = np.abs(period.seconds[rows, None] - seconds[columns]) <= self._window_s
+                alike = (scores >= self._similarity) & within
+                for column in np.flatnonzero(alike.any(axis=0)):
+                    near = np.flatnonzero(alike[:, column])
+                    self._keep_near(found[columns[column]], texts[columns[column]], period, start + near, scores[near, column])
         return found
+
+    @staticmethod
+    def _keep_near(
+        found: dict[str, float], text: NewText, period: _Period, rows: npt.NDArray[np.intp], scores: Vector
+    ) -> None:  # fmt: skip
+        """Add to `found` the leaders in these rows of a period that do not fill the template of `text`, the nearest first."""
+        fillings = 0
+        for at in np.argsort(-scores, kind="stable"):
+            row = int(rows[at])
+            if fills_the_same_template(period.outlines[row], text.outline):
+                fillings += 1
+                if fillings >= _MOST_FILLINGS:
+                    return
+            else:
+                _keep_best(found, period.leaders[row], float(scores[at]))
 
     def _near_newest(self, text: NewText, sizes: dict[int, int]) -> dict[str, float]:
         """Return the same among the leaders that the batch itself has added so far."""
@@ -301,19 +324,20 @@ class StoryIndex:
             period = self._periods[neighbour]
             start, size = sizes[neighbour], len(period.leaders)
             scores = period.vectors[start:size] @ text.vector
-            for row in np.flatnonzero(scores >= self._similarity):
-                if abs(period.seconds[start + row] - _seconds(text.event_time)) <= self._window_s and not fills_the_same_template(
-                    period.outlines[start + row], text.outline
-                ):
-                    _keep_best(found, period.leaders[start + row], float(scores[row]))
+            within = np.abs(period.seconds[start:size] - _seconds(text.event_time)) <= self._window_s
+            near = np.flatnonzero((scores >= self._similarity) & within)
+            self._keep_near(found, text, period, start + near, scores[near])
         return found
 
     def _make_present(self, numbers: set[int]) -> None:
         """Have every period in memory that texts of periods `numbers` can touch; forget those unused for longest."""
         wanted = {number + step for number in numbers for step in range(-_REACH, _REACH + 1)}
-        unused = [number for number in self._periods if number not in wanted]
-        for number in unused[: max(len(unused) + len(wanted) - _PERIODS_KEPT, 0)]:
-            self._forget(number)
+        unused, now = [number for number in self._periods if number not in wanted], self._elapsed()
+        too_many = max(len(unused) + len(wanted) - _PERIODS_KEPT, 0)
+        for place, number in enumerate(unused):
+            if place < too_many or now - self._used_at[number] > _KEPT_S:
+                self._forget(number)
+        self._used_at |= dict.fromkeys(wanted, now)
         for number in sorted(wanted):
             if number in self._periods:
                 # A dictionary keeps the order of insertion: put back, this one is forgotten last.
@@ -325,6 +349,7 @@ class StoryIndex:
                 self._remember(member)
 
     def _forget(self, number: int) -> None:
+        del self._used_at[number]
         for row_id, story_id in self._periods.pop(number).members:
             self._forget_row(story_id, row_id)
 

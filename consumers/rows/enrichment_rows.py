@@ -132,8 +132,9 @@ class EnrichmentRows:
             )  # fmt: skip
         self._seen[target].add(row["row_id"] for row in rows)
         self._texts.add(row["text_sha256"] for row in rows)
-        self._tables.append(target, rows)
+        # The numbers are taken first: a write that fails may have reached the table all the same, and none is given twice.
         self._next_seq += len(rows)
+        self._tables.append(target, rows)
         return len(rows)
 
     def take_out(self, row_ids: Mapping[str, tuple[Literal["dropped", "test"], str]]) -> int:

@@ -33,7 +33,7 @@ class LabelCorrectionsTask:
         self._buffer, self._registry = leading.buffer, leading.registry
         self._teller = Teller(leading.settings, leading.registry, leading.fencing_token)
         self._folders = RunFolders(leading.settings, leading.registry.runs)
-        self._writes = -1
+        self._seen = (-1, -1)
         self._cards: set[str] = set()
         """Runs whose cards do not tell of a correction yet."""
         self._refused: set[str] = set()
@@ -41,10 +41,12 @@ class LabelCorrectionsTask:
 
     def step(self) -> float:
         """Look once; return the seconds until the next look. Raises `RetryError`, and `StopError` where it leads no longer."""
-        writes, tasks = self._buffer.writes, self._tasks()
+        # Not at each write: of articles, which come all the time, none can put a correction in force.
+        versions, tasks = self._buffer.versions(), self._tasks()
+        seen = (versions["requests"], versions["examples"])
         if tasks is not self._refused_under:
             self._refused, self._refused_under = set(), tasks
-        elif writes == self._writes:
+        elif seen == self._seen:
             return _LOOK_S
         until, left = time.monotonic() + _STEP_S, False
         for one, why_not in self._buffer.corrections_due(self._refused):
@@ -59,7 +61,7 @@ class LabelCorrectionsTask:
         self._write_cards()
         if left:
             return 0.0
-        self._writes = writes
+        self._seen = seen
         return _LOOK_S
 
     def _tried(self, one: LabelCorrection) -> str | None:

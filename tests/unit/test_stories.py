@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from config.clock import MAX_DAYS
+from consumers.enrichment import stories as stories_module
 from consumers.enrichment.stories import Member, NewText, Placement, StoryIndex, is_test, story_id_of
 from consumers.rows.enrichment_rows import StoryRow
+from consumers.text.outlines import fills_the_same_template, outline
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -216,3 +218,41 @@ def test_what_was_drawn_for_testing_beside_an_anchor_is_left_out() -> None:
     stories = index()
     first, second = stories.place([new("a", X, anchor=True), NewText("drawn", "a", START, X, wanted_for_test=True)])
     assert (first.split, second.split) == ("anchor", "dropped")
+
+
+def test_of_many_fillings_of_one_template_only_the_nearest_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = [0]
+
+    def counted(one: Sequence[int], other: Sequence[int]) -> bool:
+        looked[0] += 1
+        return fills_the_same_template(one, other)
+
+    monkeypatch.setattr(stories_module, "fills_the_same_template", counted)
+    monkeypatch.setattr(stories_module, "_MOST_FILLINGS", 5)
+    listings = [f"Brno {100 + at}, 2 rooms, {400 + at} m2, {9_000 + at} a month" for at in range(60)]
+    texts = [NewText(f"row {text}", text, START, X, outline=outline(text)) for text in listings]
+    stories = index()
+    placed = [stories.place([text])[0] for text in texts]
+    assert len({one.story_id for one in placed}) == len(texts)
+    assert looked[0] <= 5 * len(texts)
+    # One that fills no template of them is found behind fillings that are as near.
+    monkeypatch.setattr(stories_module, "_MOST_FILLINGS", 200)
+    report = NewText("row r", "r", START, NEAR_X, outline=outline("A fire in the old town burnt for hours"))
+    near = NewText("row s", "s", START, NEAR_X, outline=outline("A fire in the old town burns for hours"))
+    first, second = stories.place([report, near])
+    assert second.story_id == first.story_id
+
+
+def test_periods_that_a_stream_has_left_behind_are_forgotten_after_an_hour() -> None:
+    now = [0.0]
+    stories = StoryIndex(
+        similarity=0.8, window=timedelta(days=30), test_fraction=0.2, dimensions=3, load=lambda _start, _end: [],
+        elapsed=lambda: now[0],
+    )  # fmt: skip
+    for month in range(10):
+        stories.place([new(f"text {month}", X, at=START + month * timedelta(days=30))])
+        now[0] += 60.0
+    assert len(stories._periods) == 12, "two streams that take turns need not read again"
+    now[0] += 3_600.0
+    stories.place([new("later", X, at=START + 9 * timedelta(days=30))])
+    assert len(stories._periods) == 5

@@ -155,16 +155,37 @@ class LabelCorrections:
     def __init__(self, tables: Tables, enrichment: EnrichmentRows) -> None:
         self._tables = tables
         self._enrichment = enrichment
+        self._requests = -1
+        self._stored: list[LabelCorrection] = []
+        """All that there are, as of that version of the table of requests."""
+        self._in_force: dict[str, str] = {}
+        """The correction that each label was seen to follow: it is not looked up again."""
+
+    def look_anew(self) -> None:
+        """Forget what was seen: rows have gone, and may come again as they once were."""
+        self._requests = -1
 
     def due(self, tasks: Mapping[str, TaskSpec], passed_over: Collection[str]) -> list[tuple[LabelCorrection, str | None]]:
         """Return the newest correction of each label that it does not follow yet, and why it cannot be applied, if it cannot.
 
         Not those that are `passed_over`, by event id. One whose label has not arrived waits.
         """
-        newest = {one.label_id: one for one in _stored(self._tables) if one.event_id not in passed_over}
-        columns = ["row_id", "task", "text", "target", "verdict", "origin", "corrected_by"]
-        rows = self._tables.lookup("examples", "row_id", sorted(newest), columns).to_pylist() if newest else []
-        found = [(newest[row["row_id"]], row) for row in rows if row["corrected_by"] != newest[row["row_id"]].event_id]
+        version = self._tables.versions(["requests"])["requests"]
+        if version != self._requests:
+            self._requests, self._stored, self._in_force = version, _stored(self._tables), {}
+        newest = {one.label_id: one for one in self._stored if one.event_id not in passed_over}
+        unsure = [name for name, one in newest.items() if self._in_force.get(name) != one.event_id]
+        # Texts only of those that need one: all that were ever corrected would be read each time.
+        followed = self._tables.lookup("examples", "row_id", sorted(unsure), ["row_id", "corrected_by"]) if unsure else None
+        differing = []
+        for row in followed.to_pylist() if followed is not None else ():
+            if row["corrected_by"] == newest[row["row_id"]].event_id:
+                self._in_force[row["row_id"]] = row["corrected_by"]
+            else:
+                differing.append(row["row_id"])
+        columns = ["row_id", "task", "text", "target", "verdict", "origin"]
+        rows = self._tables.lookup("examples", "row_id", sorted(differing), columns).to_pylist() if differing else []
+        found = [(newest[row["row_id"]], row) for row in rows]
         return [(one, _why_not(one, row, tasks)) for one, row in sorted(found, key=lambda pair: pair[0].stored_seq)]
 
     def apply(self, one: LabelCorrection) -> bool:

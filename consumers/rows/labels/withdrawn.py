@@ -21,6 +21,8 @@ class Withdrawn:
         self._tables = tables
         self._looked_at: Mapping[str, int] | None = None
         self._requests = -1
+        self._read_up_to = 0
+        """The highest number of a request that was read."""
         self._left: dict[str, str] = {}
         """Ids whose rows were not seen out of training yet, and why they leave it."""
 
@@ -31,7 +33,8 @@ class Withdrawn:
         self._looked_at = versions
         if versions["requests"] != self._requests:
             self._requests = versions["requests"]
-            self._left = withdrawn_ids(self._tables)
+            # Only what came since: the others are waited for already, or were seen out of training.
+            self._left |= self._newly_withdrawn()
         if not self._left:
             return {}
         found = self._tables.lookup(
@@ -41,6 +44,12 @@ class Withdrawn:
         out = {row["row_id"] for row in found if row["split"] != "train"}
         self._left = {row_id: why for row_id, why in self._left.items() if row_id not in out}
         return {row_id: ("dropped", f"{WITHDRAWN}{self._left[row_id]}") for row in found if (row_id := row["row_id"]) not in out}
+
+    def _newly_withdrawn(self) -> dict[str, str]:
+        where = f"kind = {quoted(KIND)} AND stored_seq > {self._read_up_to}"
+        rows = self._tables.scan("requests", ["body", "stored_seq"], where).to_pylist()
+        self._read_up_to = max((row["stored_seq"] for row in rows), default=self._read_up_to)
+        return {event_id: body["reason"] for row in rows for body in [json.loads(row["body"])] for event_id in body["event_ids"]}
 
 
 def withdrawn_ids(tables: Tables | Snapshot, task: str | None = None) -> dict[str, str]:
