@@ -39,12 +39,13 @@ def sweep(folders: Iterable[Path]) -> int:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Hold the folder's lock, which the kernel drops when the process dies; False when another process holds it."""
+    """Hold the folder's lock, which the kernel drops when the process dies; False when it cannot be had."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:
+            # Another process holds it, or this file system knows no locks: then nobody can tell, and it stays.
             yield False
         else:
             yield True

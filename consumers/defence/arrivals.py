@@ -129,6 +129,13 @@ def contributor_of(user_id: str, source: str) -> str:
     return f"{_NO_KEY}{user_id}" if user_id.startswith((KEY_SOURCE, _NO_KEY)) and " " in user_id else user_id
 
 
+def user_of(contributor: str) -> str:
+    """Return the user's id in what `contributor_of` returns. A key's name has no space."""
+    if contributor.startswith(KEY_SOURCE) and " " in contributor:
+        return contributor.partition(" ")[2]
+    return contributor.removeprefix(_NO_KEY)
+
+
 def _row(fact: Row, said: Row, arrival: Row, prediction: Mapping[str, Any] | None, settings: FeedbackSettings) -> Row:
     """Return the row before it is judged. `prediction` is what the user cites about this text."""
     answer = prediction["answer"] if prediction else None

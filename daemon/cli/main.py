@@ -115,6 +115,10 @@ def main() -> None:
         # The reader (`| head`) has gone; nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        # A file or a disk that nobody foresaw: what it says is enough for whoever typed the command.
+        tell("failed", UserError(str(error)))
+        sys.exit(EXIT_FAILED)
 
 
 if __name__ == "__main__":

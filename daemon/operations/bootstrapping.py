@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from config.addresses import apps_address
 from config.errors import RunFailedError, UserError
 from config.files.private import prepare
 from config.settings import Settings
@@ -93,7 +94,7 @@ def bootstrap(
     training_now.quiet_log(settings)
     prepare(settings.data_dir)
     with ExitStack() as stack:
-        registry = Registry.open(settings.registry_url)
+        registry = Registry.open(settings.registry_url, apps_at=apps_address(settings.serving))
         stack.callback(registry.close)
         asking.refuse_paused(registry, name)
         new = known = 0

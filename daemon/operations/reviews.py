@@ -12,6 +12,7 @@ from config.errors import UserError
 from config.settings import Settings
 from config.words import counted
 from consumers.buffer.reader import BufferReader
+from consumers.defence.arrivals import user_of
 from consumers.events import schemas as events
 from consumers.log.open import publish
 from daemon.views import opening
@@ -93,7 +94,7 @@ def _refuse_unknown(settings: Settings, buffer: BufferReader, about: About) -> N
             )
             raise UserError(message)
     known = buffer.users(None, settings.feedback) if about.user is not None else ()
-    if about.user is not None and not any(one.contributor.rpartition(" ")[2] == about.user for one in known):
+    if about.user is not None and not any(user_of(one.contributor) == about.user for one in known):
         message = (
             f"no judged feedback of user {about.user!r} is stored; nothing was decided. `perennial feedback users` lists them"
         )

@@ -50,6 +50,15 @@ def content(registry: Registry) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
+@pytest.mark.parametrize("source", ["sqlite", "postgres"])
+def test_a_registry_of_keys_alone_is_not_empty(opened: Callable[[str, str], Registry], source: str) -> None:
+    one = opened(source, "one")
+    assert one.lease.acquire("somebody", 60) is not None
+    assert copying.is_empty(one.database), "who leads counts for nothing"
+    one.api_keys.create("app", ["predict"])
+    assert not copying.is_empty(one.database)
+
+
 @pytest.mark.parametrize(("source", "target"), [("sqlite", "sqlite"), ("postgres", "sqlite"), ("sqlite", "postgres")])
 def test_a_copy_is_the_same_and_goes_on(opened: Callable[[str, str], Registry], source: str, target: str) -> None:
     one = opened(source, "one")

@@ -256,6 +256,45 @@ def test_a_folder_that_is_in_use_is_not_replaced(world: World, tmp_path: Path) -
     assert not list(world.settings.data_dir.glob("replaced-*"))
 
 
+@pytest.mark.parametrize("what", ["newer", "damaged"])
+def test_a_registry_that_cannot_be_opened_is_what_a_backup_is_there_for(world: World, tmp_path: Path, what: str) -> None:
+    backup(world.settings, tmp_path / "b1")
+    world.buffer.close()
+    world.registry.close()
+    file = world.settings.data_dir / "registry.db"
+    if what == "newer":
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = '0099'")
+    else:
+        file.write_bytes(b"no database at all" * 1_000)
+    with pytest.raises(UserError, match="--force"):
+        restore(world.settings, tmp_path / "b1")
+    assert not list(world.settings.data_dir.glob("replaced-*"))
+    restored = restore(world.settings, tmp_path / "b1", force=True)
+    assert restored.replaced is not None
+    assert (restored.replaced / "registry.db").exists()
+    with Registry.open(world.settings.registry_url) as registry:
+        assert registry.versions.champion(NAME).version == f"{NAME}/v1"
+
+
+def test_what_killed_backups_and_restores_left_goes_with_the_next(world: World, elsewhere: Settings, tmp_path: Path) -> None:
+    left = tmp_path / "backups" / f"{take._UNFINISHED_PREFIX}killed"
+    left.mkdir(parents=True)
+    backup(world.settings, tmp_path / "backups" / "b1")
+    assert [path.name for path in (tmp_path / "backups").iterdir()] == ["b1"]
+    half = elsewhere.data_dir / ".restore-killed"
+    half.mkdir(parents=True)
+    restore(elsewhere, tmp_path / "backups" / "b1")
+    assert not half.exists()
+    assert not list(elsewhere.data_dir.glob(".restore-*"))
+
+
+def test_a_backup_below_a_file_is_refused_in_words(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is no folder that can be written to"):
+        backup(world.settings, tmp_path / "file" / "b1")
+
+
 def test_what_is_there_is_moved_aside_only_by_force(world: World, tmp_path: Path) -> None:
     backup(world.settings, tmp_path / "b1")
     world.grow(10)

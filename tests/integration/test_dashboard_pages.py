@@ -35,6 +35,7 @@ from daemon.serving.http.errors import ApiError
 from daemon.serving.service import Service
 from daemon.views import history
 from daemon.views.installation.status import StatusReader
+from registry import promotion
 from registry.database import schema
 from registry.store import Registry
 from tests.support import looked_at
@@ -246,6 +247,19 @@ def test_a_paused_task_says_who_paused_it_and_asks_for_no_run(operator: httpx.Cl
     assert (toy.paused.reason, toy.due) == ("elections", False)
     assert write(operator, f"/ui/tasks/{NAME}/resume", reason="they are over").status_code == 303
     assert 'id="paused"' not in operator.get(f"/ui/tasks/{NAME}").text
+
+
+def test_a_second_click_on_roll_back_changes_nothing(operator: httpx.Client, settings: Settings) -> None:
+    assert write(operator, f"/ui/tasks/{NAME}/unpin", reason="the election is over").status_code == 303
+    shown = f'<input type="hidden" name="expected" value="{NAME}/v2">'
+    assert shown in operator.get(f"/ui/tasks/{NAME}").text
+    click = {"reason": "too many mistakes", "to": "", "expected": f"{NAME}/v2"}
+    answers = [write(operator, f"/ui/tasks/{NAME}/rollback", **click).status_code for _click in range(2)]
+    with Registry.open(settings.registry_url) as registry:
+        assert registry.versions.champion(NAME).version == f"{NAME}/v1"
+        promotion.promote_by_hand(registry, f"{NAME}/v2", actor="ann", reason="as it was")
+        promotion.pin(registry, NAME, actor="ann", reason="as it was")
+    assert answers == [303, 409]
 
 
 def test_every_button_does_what_its_command_does_and_history_tells_of_it(operator: httpx.Client, settings: Settings) -> None:

@@ -99,7 +99,11 @@ def mend(
 
     settings = load_settings()
     tasks = load_tasks(settings.tasks_folder)
-    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{file} cannot be read ({error}); nothing was published. Name a file of JSON in UTF-8"
+        raise UserError(message) from None
     with opening.dead_letters(settings) as letters, opening.registry(settings) as registry:
         try:
             event = settling.mend(settling.At(settings, letters, registry), tasks, identifier, text, By(ACTOR, why))

@@ -304,7 +304,7 @@ def _read_answers(desk: Desk) -> None:
                 raise UserError(message)  # noqa: TRY301 - told as every other refusal
             told = lines.answer(desk, said)
             result: dict[str, Any] = {"line": number, "done": told.done, "said": told.words}
-        except (UserError, ValueError) as error:
+        except (UserError, ValueError, RecursionError) as error:
             result = {"line": number, "done": False, "said": str(error)}
         refused += not result["done"]
         sys.stdout.write(printable(json.dumps(result, ensure_ascii=False)) + "\n")

@@ -103,12 +103,13 @@ def _judge(
         found = evaluating.evaluate(
             settings, spec, models, plan, with_learnt=with_learnt, bad=reading.BadRows().show, report=report
         )
-    written = answers_file.write(answers, found) if answers is not None else 0
     if as_json:
         print_json(found.evaluation)
-        return
-    _print(found.evaluation)
-    if answers is not None:
+    else:
+        _print(found.evaluation)
+    # After the result, which hours may have gone into: a disk that is full now costs the file alone.
+    written = answers_file.write(answers, found) if answers is not None else 0
+    if answers is not None and not as_json:
         say(f"the answers to {counted(written, 'row')} are in {answers}")
 
 

@@ -160,6 +160,13 @@ def rollback(
     from registry import promotion  # noqa: PLC0415 - heavy
 
     with opening.registry(load_settings()) as registry:
+        last = next(iter(registry.versions.history(task)[-1:]), None)
+        if to is None and last is not None and last.kind == "rollback":
+            message = (
+                f"{task} was rolled back from {last.from_version} to {last.to_version} already; nothing was changed. Name the "
+                f"version that is to answer with --to, such as --to {last.from_version}"
+            )
+            raise UserError(message)
         alias = promotion.rollback(registry, task, to=to, actor=ACTOR, reason=reason)
     say(f"{alias.version} is the champion of {task} again; serving follows within seconds")
 

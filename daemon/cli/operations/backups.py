@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +37,7 @@ def backup(
 ) -> None:
     """Back up the whole installation into FOLDER while it runs, and verify the copy."""
     settings = load_settings()
+    _end_in_order()
     from daemon.operations.backups.take import take  # noqa: PLC0415 - heavy
 
     _show(take(settings, folder, link_to=link_to), folder, as_json=as_json, done="backed up")
@@ -48,6 +51,7 @@ def restore(
 ) -> None:
     """Verify a backup and restore it into an empty data folder. Stop daemon and serving first."""
     settings = load_settings()
+    _end_in_order()
     from daemon.operations.backups import restore as restoring  # noqa: PLC0415 - heavy
 
     if check:
@@ -60,6 +64,11 @@ def restore(
         if replaced is not None:
             say(f"the earlier files are in {replaced}; remove them once everything works")
         say(f"start the daemon on {settings.data_dir}; it reads the events after the backup again")
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM, as a service's end sends it, remove what is half written."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 
 def _show(found: Backup, folder: Path, *, as_json: bool, done: str, **more: Any) -> None:  # noqa: ANN401 - what JSON can hold

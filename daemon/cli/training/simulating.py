@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from config.errors import UserError
+from config.files import writable
 from config.words import counted, printable
 from daemon.cli import completing
 from daemon.cli.output import AsJson, console, print_json, say, table
@@ -63,6 +64,8 @@ def simulate(
     if plot is not None and plot.suffix != ".svg":
         message = f"--plot {plot}: the plot is an SVG file; give a name that ends with .svg"
         raise UserError(message)
+    if plot is not None:
+        writable.check(plot, "--plot")
     settings = load_settings()
     from daemon.operations import training_now  # noqa: PLC0415 - heavy
     from daemon.operations.simulating import simulate as playing  # noqa: PLC0415 - heavy
@@ -76,14 +79,14 @@ def simulate(
         found = playing.simulate(
             settings, task, asked, watch=watch, stop=stop, ways=playing.WAYS[training], by=time, periods=periods
         )
-    if plot is not None:
-        from daemon.operations.simulating.plot import write  # noqa: PLC0415 - heavy
-
-        write(found, plot)
     if as_json:
         print_json(found)
     else:
         _print(found, plot)
+    if plot is not None:
+        from daemon.operations.simulating.plot import write  # noqa: PLC0415 - heavy
+
+        write(found, plot)
     if found.stopped:
         raise typer.Exit(_STOPPED)
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
+from config.addresses import apps_address
 from config.errors import UserError
 from daemon.dashboard import routing
 from daemon.dashboard.routing import Look
@@ -71,10 +72,14 @@ def unpin(look: Look) -> Response:
 
 
 def roll_back(look: Look) -> Response:
-    """Go back to the previous champion, or to the version that was chosen."""
+    """Go back to the previous champion, or to the version that was chosen; not if another answers than the page has shown.
+
+    A second click would otherwise put the first one's champion back.
+    """
     task, reason = _task(look), why(look)
+    to, expected = (look.form.get(name) or None for name in ("to", "expected"))
     with registry(look) as opened:
-        promotion.rollback(opened, task, to=look.form.get("to") or None, actor=by(look), reason=reason)
+        promotion.rollback(opened, task, to=to, expected=expected, actor=by(look), reason=reason)
     return _back(look, task, "rollback")
 
 
@@ -107,7 +112,8 @@ def why(look: Look) -> str:
 
 def registry(look: Look) -> Registry:
     """Open the registry for writing; who opens it closes it."""
-    return Registry.open(look.sources.settings.registry_url, clock=look.sources.clock, create=False)
+    settings = look.sources.settings
+    return Registry.open(settings.registry_url, clock=look.sources.clock, create=False, apps_at=apps_address(settings.serving))
 
 
 def _back(look: Look, task: str, done: str) -> Response:

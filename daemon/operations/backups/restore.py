@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import tempfile
 from contextlib import ExitStack, closing
@@ -12,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from config.clock import Clock, utc_now
-from config.errors import RetryError, UserError
-from config.files import durable
+from config.errors import RetryError, StopError, UserError
+from config.files import durable, scratch
 from config.settings import Settings
 from consumers.buffer import audit as buffer_audit
 from consumers.buffer import folder as buffer_folder
@@ -27,6 +26,8 @@ from daemon.process import last_backup, presence
 from registry.database import copying
 from registry.database.engine import Database
 from registry.store import Registry
+
+_STAGING_PREFIX = ".restore-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def restore(settings: Settings, folder: Path, *, force: bool = False, clock: Clo
     backup.verify(folder)
     data_dir = settings.data_dir
     _check_backend(settings, backup)
-    _check_unused(settings)
+    _check_unused(settings, force=force)
     present = _present(settings)
     if present and not force:
         message = (
@@ -56,21 +57,23 @@ def restore(settings: Settings, folder: Path, *, force: bool = False, clock: Clo
         )
         raise UserError(message)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        staging = data_dir / f".restore-{secrets.token_hex(4)}"
-        try:
+        sweep(data_dir)
+        with scratch.scratch_folder(data_dir, _STAGING_PREFIX) as staging:
             _stage(folder, staging, backup)
             _begin_erasures_anew(staging)
             if registry_file(settings) is None:
-                _fill_postgres(settings, staging / names.REGISTRY, force=force)
+                _check_postgres(settings, force=force)
             replaced = _put_in_place(settings, staging, clock(), present)
             last_backup.write(data_dir, folder.resolve(), backup.completed_at)
             return Restored(backup, replaced)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         message = f"the backup could not be put into {data_dir} ({error}); free space and run the command again with --force"
         raise RetryError(message) from error
+
+
+def sweep(data_dir: Path) -> int:
+    """Remove what restores left that were killed: copies of all texts. Return how many there were."""
+    return scratch.sweep(data_dir.glob(f"{_STAGING_PREFIX}*"))
 
 
 def check(folder: Path) -> Backup:
@@ -91,12 +94,13 @@ def _check_backend(settings: Settings, backup: Backup) -> None:
     if settings.events.backend != backup.backend:
         message = (
             f"the backup was taken with events.backend {backup.backend!r}, and here it is {settings.events.backend!r}: the "
-            "later events would be looked for in the wrong log. Nothing was changed; set events.backend to {backup.backend!r}"
+            "later events would be looked for in the wrong log. Nothing was changed; set events.backend to "
+            f"{backup.backend!r}"
         )
         raise UserError(message)
 
 
-def _check_unused(settings: Settings) -> None:
+def _check_unused(settings: Settings, *, force: bool) -> None:
     here = presence.read(settings.data_dir)
     if here is not None and presence.is_alive(here):
         message = (
@@ -116,6 +120,18 @@ def _check_unused(settings: Settings) -> None:
         with Registry.open(settings.registry_url, create=False) as registry:
             leader = registry.lease.holder()
     except UserError:  # a Postgres database that has no registry yet
+        return
+    except StopError as error:
+        # Damaged, or of a newer version: what a backup is there for. A daemon that ran on it would hold the buffer.
+        if file is None:
+            message = (
+                f"{error}. Nothing was changed. Empty the database first, after a pg_dump (`DROP SCHEMA public CASCADE; "
+                "CREATE SCHEMA public`), and run the command again"
+            )
+            raise UserError(message) from None
+        if not force:
+            message = f"{error}. Nothing was changed; give --force, which moves it aside with the other present files"
+            raise UserError(message) from None
         return
     if leader is not None:
         message = f"the daemon {leader} uses this registry; stop it and wait until its lease has expired. Nothing was changed"
@@ -137,7 +153,7 @@ def _present(settings: Settings) -> list[Path]:
 
 def _stage(folder: Path, staging: Path, backup: Backup) -> None:
     """Copy the backup into `staging`, made ready for its new place and durable."""
-    staging.mkdir(mode=0o700)
+    staging.chmod(0o700)
     models: dict[names.BackupFile, Path] = {}
     for name, file in backup.files.items():
         target = staging / name
@@ -165,17 +181,21 @@ def _is_named_again(there: Path, target: Path) -> bool:
     return True
 
 
-def _fill_postgres(settings: Settings, file: Path, *, force: bool) -> None:
+def _check_postgres(settings: Settings, *, force: bool) -> None:
+    with Registry.open(settings.registry_url) as target:
+        if not copying.is_empty(target.database) and not force:
+            message = (
+                f"the registry {target.database.name} is not empty; nothing was changed. Name another database in "
+                "registry.url, or give --force: all that it holds, API keys too, is then replaced for good (take a pg_dump first)"
+            )
+            raise UserError(message)
+
+
+def _fill_postgres(settings: Settings, file: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         # A copy: opening migrates an older registry to the newest schema.
         older = shutil.copy(file, Path(temporary) / names.REGISTRY)
         with Registry.open(f"sqlite:///{older}") as source, Registry.open(settings.registry_url) as target:
-            if not copying.is_empty(target.database) and not force:
-                message = (
-                    f"the registry {target.database.name} is not empty; nothing was changed. Name another database in "
-                    "registry.url, or give --force: its runs and versions are then replaced for good (take a pg_dump first)"
-                )
-                raise UserError(message)
             copying.copy_all(source.database, target.database)
 
 
@@ -187,13 +207,15 @@ def _put_in_place(settings: Settings, staging: Path, now: datetime, present: lis
         for path in present:
             shutil.move(path, replaced / path.name)
     file = registry_file(settings)
-    if file is None:
-        (staging / names.REGISTRY).unlink()
-    elif file.resolve() != (data_dir / names.REGISTRY).resolve():
+    if file is not None and file.resolve() != (data_dir / names.REGISTRY).resolve():
         file.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(staging / names.REGISTRY, file)
     # The buffer first: it carries the order to read the log again. A restore that ends half-way leaves what is visibly not whole.
     for path in sorted(staging.iterdir(), key=lambda path: path.name != names.BUFFER):
-        path.rename(data_dir / path.name)
+        if file is not None or path.name != names.REGISTRY:
+            path.rename(data_dir / path.name)
     durable.sync_folder(data_dir)
+    if file is None:
+        # Last: it comes whole or not at all, and a restore that failed before has replaced nothing in it.
+        _fill_postgres(settings, staging / names.REGISTRY)
     return replaced

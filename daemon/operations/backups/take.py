@@ -6,10 +6,8 @@ backups proves it): first the positions in the event log, then what they promise
 
 from __future__ import annotations
 
-import secrets
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from config.clock import Clock, utc_now
 from config.errors import RetryError, RunFailedError, StopError, UserError
-from config.files import durable
+from config.files import durable, scratch
 from config.settings import Settings
 from consumers.buffer import copying as buffer_copy
 from consumers.enrichment import feature_store
@@ -49,6 +47,8 @@ _NEEDED = {
     "published": (job_spec.SPEC_FILE, job_spec.RESULT_FILE),
 }
 
+_UNFINISHED_PREFIX = ".perennial-backup-"
+
 log = structlog.get_logger(__name__)
 
 
@@ -64,11 +64,18 @@ def take(settings: Settings, target: Path, *, link_to: Path | None = None, clock
     """
     _check(settings, target)
     earlier = (link_to, Backup.read(link_to)) if link_to is not None else None
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # What a backup left that was killed is a copy of all texts.
+        scratch.sweep(target.parent.glob(f"{_UNFINISHED_PREFIX}*"))
+    except OSError as error:
+        message = f"{target.parent} is no folder that can be written to ({error}); nothing was written. Name another folder"
+        raise UserError(message) from error
     reason = ""
     for _ in range(_ATTEMPTS):
         try:
-            with _temporary_beside(target) as folder:
+            with scratch.scratch_folder(target.parent, _UNFINISHED_PREFIX) as folder:
+                folder.chmod(0o700)
                 backup = _Attempt(settings, Copies(folder, earlier), clock).all()
                 durable.write_atomic(folder / names.FILE_NAME, backup.model_dump_json(indent=1).encode())
                 durable.sync_tree(folder)
@@ -253,14 +260,3 @@ def _check(settings: Settings, target: Path) -> None:
     if target.resolve().is_relative_to(settings.data_dir.resolve()):
         message = f"{target} is inside the data folder {settings.data_dir}; name a folder outside it, best on another disk"
         raise UserError(message)
-
-
-@contextmanager
-def _temporary_beside(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that is gone afterwards unless it was renamed."""
-    folder = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
-    folder.mkdir(mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

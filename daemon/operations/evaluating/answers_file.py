@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import UserError
+from config.files import writable
 from config.files.durable import write_atomic
 from daemon.operations.evaluating.evaluate import Found
 
@@ -23,9 +24,7 @@ def check(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         message = f"--answers {path}: name a file that ends in {' or '.join(SUFFIXES)}"
         raise UserError(message)
-    if not path.absolute().parent.is_dir():
-        message = f"--answers {path}: the folder {path.parent} does not exist; make it first"
-        raise UserError(message)
+    writable.check(path, "--answers")
 
 
 def write(path: Path, found: Found) -> int:

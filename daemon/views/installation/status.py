@@ -61,7 +61,7 @@ class StatusReader:
         self._log = open_event_log(settings)
         self._sources = {topic: self._log.source(group, [topic]) for group, topic in CONSUMERS.items()}
         self.dead_letters = DeadLetters(settings.dead_letter_file)
-        self._erasures = Erasures(settings.data_dir) if Erasures.exist(settings.data_dir) else None
+        self._erasures: Erasures | None = None
 
     def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
         """Tell of these tasks from now on."""
@@ -75,6 +75,9 @@ class StatusReader:
         moving = flow.read(self.buffer, self._sources, self.dead_letters)
         leads = leader.of(self.registry)
         now = self._clock()
+        if self._erasures is None and Erasures.exist(self._settings.data_dir):
+            # The first erasure may have come since.
+            self._erasures = Erasures(self._settings.data_dir)
         erasures = self._erasures.unfinished() if self._erasures else []
         # The very process that asks does answer.
         problem = probe.problem(here) if here is not None and here.pid != os.getpid() else None
