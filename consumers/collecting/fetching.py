@@ -175,7 +175,7 @@ class Fetcher:
     def _pause(self, last: datetime | None, pause_s: float) -> None:
         if last is not None and (left_s := pause_s - (self._clock() - last).total_seconds()) > 0:
             # A clock that was set back is no reason to wait longer.
-            self._sleep(min(left_s, pause_s, _LONGEST_PAUSE_S))
+            self._sleep(min(left_s, pause_s))
 
     def _refuse(self, url: str, host: str, answer: httpx.Response) -> None:
         status = answer.status_code
