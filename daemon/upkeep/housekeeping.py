@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 import structlog
 
 from config.clock import ClockWatch
-from config.files import scratch
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.protocols import EventLog
 from consumers.tables.pace import portions
+from daemon.process import half_restored
 from daemon.process.leading import Leading
 from daemon.training import aside
 from daemon.training.preparing import teachers
@@ -98,7 +98,7 @@ class Housekeeping:
             # A row that a report shows was in the buffer before the run.
             reports_without_texts=self._older(rows_days, lambda at: self._reports.forget_older(self._registry, at)),
             reports_removed=self._reports.prune(self._registry),
-            scratch_removed=aside.sweep(settings.runs_dir) + scratch.sweep(settings.data_dir.glob(".restore-*")),
+            scratch_removed=aside.sweep(settings.runs_dir) + half_restored.sweep(settings.data_dir),
             erasures_removed=self._older(history_days, self._erasures.forget_done),
         )
         return EVERY_S

@@ -22,12 +22,10 @@ from daemon.operations.backups import manifest as names
 from daemon.operations.backups.copying import REPLACED_PREFIX, remove_journals
 from daemon.operations.backups.manifest import Backup
 from daemon.operations.backups.take import registry_file
-from daemon.process import last_backup, presence
+from daemon.process import half_restored, last_backup, presence
 from registry.database import copying
 from registry.database.engine import Database
 from registry.store import Registry
-
-_STAGING_PREFIX = ".restore-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +55,8 @@ def restore(settings: Settings, folder: Path, *, force: bool = False, clock: Clo
         )
         raise UserError(message)
     try:
-        sweep(data_dir)
-        with scratch.scratch_folder(data_dir, _STAGING_PREFIX) as staging:
+        half_restored.sweep(data_dir)
+        with scratch.scratch_folder(data_dir, half_restored.STAGING_PREFIX) as staging:
             _stage(folder, staging, backup)
             _begin_erasures_anew(staging)
             if registry_file(settings) is None:
@@ -69,11 +67,6 @@ def restore(settings: Settings, folder: Path, *, force: bool = False, clock: Clo
     except OSError as error:
         message = f"the backup could not be put into {data_dir} ({error}); free space and run the command again with --force"
         raise RetryError(message) from error
-
-
-def sweep(data_dir: Path) -> int:
-    """Remove what restores left that were killed: copies of all texts. Return how many there were."""
-    return scratch.sweep(data_dir.glob(f"{_STAGING_PREFIX}*"))
 
 
 def check(folder: Path) -> Backup:
