@@ -19,6 +19,7 @@ NotNegative = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
 PositiveHours = Annotated[float, Field(gt=0, le=24 * MAX_DAYS, allow_inf_nan=False)]
 NotNegativeHours = Annotated[float, Field(ge=0, le=24 * MAX_DAYS, allow_inf_nan=False)]
+NotNegativeMinutes = Annotated[float, Field(ge=0, le=1_440 * MAX_DAYS, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 _TRACKER = r"(tensorboard|mlflow|wandb)"

@@ -8,24 +8,17 @@ from pydantic import Field
 
 from config.clock import MAX_DAYS
 from config.task_files.sections.section import Section
-
-_MOST_MINUTES = 1_440 * MAX_DAYS
+from config.values import NotNegativeMinutes
 
 
 class Trigger(Section):
     """When a run starts."""
 
     min_new_examples: Annotated[int, Field(gt=0, description="Effective new examples that start an incremental run.")] = 100
-    cooldown_minutes: Annotated[float, Field(ge=0, le=_MOST_MINUTES, description="Wall time between two runs of this task.")] = (
-        10.0
-    )
+    cooldown_minutes: Annotated[NotNegativeMinutes, Field(description="Wall time between two runs of this task.")] = 10.0
     first_run_wait_minutes: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=_MOST_MINUTES,
-            description="Longest time that a first run waits for texts of an import, where they bring test rows.",
-        ),
+        NotNegativeMinutes,
+        Field(description="Longest time that a first run waits for texts of an import, where they bring test rows."),
     ] = 15.0
     max_age_days: Annotated[
         float, Field(gt=0, le=MAX_DAYS, description="New examples older than this start a run even below the threshold ...")
@@ -42,5 +35,5 @@ class Refresh(Section):
     ] = None
     min_new_examples: Annotated[int, Field(gt=0, description="Effective new examples that start a refresh.")] = 10
     cooldown_minutes: Annotated[
-        float, Field(ge=0, le=_MOST_MINUTES, description="Wall time between any run of this task and a refresh.")
+        NotNegativeMinutes, Field(description="Wall time between any run of this task and a refresh.")
     ] = 5.0

@@ -93,7 +93,7 @@ class Pools:
             except (StopError, RetryError):
                 raise
             except Exception as error:
-                if of_the_machine(error):
+                if not _of_the_pair(error):
                     log.warning("pool.not_wanted", reason=str(error), next="it is tried again at the next step")
                     return
                 log.exception("pool.not_wanted", next="nobody is asked about this pair; please report this")
@@ -288,8 +288,7 @@ class Pools:
         if not isinstance(error, PerennialError | OSError):
             log.error("pool.step_failed", exc_info=error)
         # What a full disk or too little memory keeps from being done is not the pair's fault: it waits for as long as it takes.
-        ours = isinstance(error, PerennialError) or not of_the_machine(error)
-        failures = self._failures.get(pool.pool_id, (0, self._clock()))[0] + ours
+        failures = self._failures.get(pool.pool_id, (0, self._clock()))[0] + _of_the_pair(error)
         if failures >= _TRIES:
             self._close(pool, "failed", str(error))
             return True
@@ -317,3 +316,8 @@ class Pools:
         if free:
             log.info("pool.labels_released", labels=self._buffer.release(free))
         self._released = (now, version)
+
+
+def _of_the_pair(error: Exception) -> bool:
+    """Return whether a step fails on a pair itself, and not for a full disk or a lack of memory."""
+    return isinstance(error, PerennialError) or not of_the_machine(error)
