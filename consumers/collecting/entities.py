@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 _ENTITY = "<!ENTITY"
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
-_BOMS = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_BOMS = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 def refuse(body: bytes, url: str) -> None:
     """Raise `ValueError`, in words, where `body` defines entities, or is in an encoding in which that cannot be told."""
-    if _ENTITY.encode() in body:
+    wide = _wide(body)
+    if _ENTITY.encode() in body or (wide is not None and _ENTITY in body.decode(wide, "ignore")):
         message = f"{url} defines XML of its own, which no feed or sitemap needs; it was not read"
         raise ValueError(message)
-    if (wide := _wide(body)) is not None:
-        if _ENTITY in body.decode(wide, "ignore"):
-            message = f"{url} defines XML of its own, which no feed or sitemap needs; it was not read"
-            raise ValueError(message)
+    if wide is not None:
         return
-    declared = _DECLARED.match(body)
+    declared = _DECLARED.match(body.removeprefix(codecs.BOM_UTF8))
     if declared is None:
         return
     name = declared[1].decode()

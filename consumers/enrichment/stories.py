@@ -106,7 +106,7 @@ class _Period:
     leaders: list[str] = field(default_factory=list)
     """Story ids, in the order of the matrix."""
     outlines: list[array[int]] = field(default_factory=list)
-    """The leaders' outlines, in the same order: as arrays a tenth of what tuples take."""
+    """The leaders' outlines, in the same order: as arrays a seventh of what tuples take."""
     members: list[tuple[str, str]] = field(default_factory=list)
     """Row id and story id."""
 
