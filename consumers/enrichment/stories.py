@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import hashlib
 import time
-from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
 
+from consumers.enrichment.periods import Period
 from consumers.rows.documents import DocumentSides, Side, is_test_document
 from consumers.rows.enrichment_rows import Split, StoryRow
-from consumers.text.outlines import Outline, fills_the_same_template
+from consumers.text.outlines import Outline
 
 Vector = npt.NDArray[np.float32]
 
@@ -34,8 +34,6 @@ _PERIODS_KEPT = 12
 """Periods, each as long as the window, that stay in memory; others are read again from the buffer when they are needed."""
 _KEPT_S = 3_600.0
 """How long one stays that no text needs any more: a stream goes on, and would keep a year of periods for good."""
-_MOST_FILLINGS = 200
-"""Nearest leaders that fill a text's template, after which no further ones are looked at: a listing has any number."""
 _REACH = 2
 """A text's leader is at most one period away, and the members of that leader's story at most one more."""
 
@@ -97,30 +95,6 @@ def is_test(story_id: str, test_fraction: float) -> bool:
     return int.from_bytes(hashlib.sha256(story_id.encode()).digest()[:8]) / 2**64 < test_fraction
 
 
-@dataclass(slots=True)
-class _Period:
-    """The texts of one stretch of event time: the leaders' vectors in one growing matrix, the rest by id."""
-
-    vectors: npt.NDArray[np.float32]
-    seconds: npt.NDArray[np.float64]
-    leaders: list[str] = field(default_factory=list)
-    """Story ids, in the order of the matrix."""
-    outlines: list[array[int]] = field(default_factory=list)
-    """The leaders' outlines, in the same order: as arrays a seventh of what tuples take."""
-    members: list[tuple[str, str]] = field(default_factory=list)
-    """Row id and story id."""
-
-    def lead(self, story_id: str, vector: Vector, outline: Outline, seconds: float) -> None:
-        """Add a leader; the matrix doubles when it is full."""
-        size = len(self.leaders)
-        if size == len(self.vectors):
-            self.vectors = np.concatenate([self.vectors, np.empty_like(self.vectors)])
-            self.seconds = np.concatenate([self.seconds, np.empty_like(self.seconds)])
-        self.vectors[size], self.seconds[size] = vector, seconds
-        self.leaders.append(story_id)
-        self.outlines.append(array("i", outline))
-
-
 class StoryIndex:
     """Finds the story of each new text among those near in event time: a cache over what the buffer keeps.
 
@@ -154,7 +128,7 @@ class StoryIndex:
         self._trains = trains
         self._trains_now: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self._elapsed = elapsed
-        self._periods: dict[int, _Period] = {}
+        self._periods: dict[int, Period] = {}
         self._used_at: dict[int, float] = {}
         self._rows: dict[str, dict[str, Split]] = defaultdict(dict)
         self._story_of_text: dict[str, str] = {}
@@ -298,23 +272,8 @@ class StoryIndex:
                 alike = (scores >= self._similarity) & within
                 for column in np.flatnonzero(alike.any(axis=0)):
                     near = np.flatnonzero(alike[:, column])
-                    self._keep_near(found[columns[column]], texts[columns[column]], period, start + near, scores[near, column])
+                    period.keep_near(found[columns[column]], texts[columns[column]].outline, start + near, scores[near, column])
         return found
-
-    @staticmethod
-    def _keep_near(
-        found: dict[str, float], text: NewText, period: _Period, rows: npt.NDArray[np.intp], scores: Vector
-    ) -> None:  # fmt: skip
-        """Add to `found` the leaders in these rows of a period that do not fill the template of `text`, the nearest first."""
-        fillings = 0
-        for at in np.argsort(-scores, kind="stable"):
-            row = int(rows[at])
-            if fills_the_same_template(period.outlines[row], text.outline):
-                fillings += 1
-                if fillings >= _MOST_FILLINGS:
-                    return
-            else:
-                _keep_best(found, period.leaders[row], float(scores[at]))
 
     def _near_newest(self, text: NewText, sizes: dict[int, int]) -> dict[str, float]:
         """Return the same among the leaders that the batch itself has added so far."""
@@ -326,7 +285,7 @@ class StoryIndex:
             scores = period.vectors[start:size] @ text.vector
             within = np.abs(period.seconds[start:size] - _seconds(text.event_time)) <= self._window_s
             near = np.flatnonzero((scores >= self._similarity) & within)
-            self._keep_near(found, text, period, start + near, scores[near])
+            period.keep_near(found, text.outline, start + near, scores[near])
         return found
 
     def _make_present(self, numbers: set[int]) -> None:
@@ -343,7 +302,7 @@ class StoryIndex:
                 # A dictionary keeps the order of insertion: put back, this one is forgotten last.
                 self._periods[number] = self._periods.pop(number)
                 continue
-            self._periods[number] = _Period(np.empty((64, self._dimensions), np.float32), np.empty(64, np.float64))
+            self._periods[number] = Period(np.empty((64, self._dimensions), np.float32), np.empty(64, np.float64))
             start = _EPOCH + timedelta(seconds=number * self._window_s)
             for member in self._load(start, start + timedelta(seconds=self._window_s)):
                 self._remember(member)
@@ -369,7 +328,3 @@ _PRECEDENCE: tuple[Split, ...] = ("test", "anchor", "dropped", "train")
 
 def _seconds(moment: datetime) -> float:
     return (moment - _EPOCH).total_seconds()
-
-
-def _keep_best(found: dict[str, float], story_id: str, score: float) -> None:
-    found[story_id] = max(score, found.get(story_id, -1.0))

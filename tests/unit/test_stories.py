@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from config.clock import MAX_DAYS
-from consumers.enrichment import stories as stories_module
+from consumers.enrichment import periods
 from consumers.enrichment.stories import Member, NewText, Placement, StoryIndex, is_test, story_id_of
 from consumers.rows.enrichment_rows import StoryRow
 from consumers.text.outlines import fills_the_same_template, outline
@@ -227,8 +227,8 @@ def test_of_many_fillings_of_one_template_only_the_nearest_are_looked_at(monkeyp
         looked[0] += 1
         return fills_the_same_template(one, other)
 
-    monkeypatch.setattr(stories_module, "fills_the_same_template", counted)
-    monkeypatch.setattr(stories_module, "_MOST_FILLINGS", 5)
+    monkeypatch.setattr(periods, "fills_the_same_template", counted)
+    monkeypatch.setattr(periods, "_MOST_FILLINGS", 5)
     listings = [f"Brno {100 + at}, 2 rooms, {400 + at} m2, {9_000 + at} a month" for at in range(60)]
     texts = [NewText(f"row {text}", text, START, X, outline=outline(text)) for text in listings]
     stories = index()
@@ -236,7 +236,7 @@ def test_of_many_fillings_of_one_template_only_the_nearest_are_looked_at(monkeyp
     assert len({one.story_id for one in placed}) == len(texts)
     assert looked[0] <= 5 * len(texts)
     # One that fills no template of them is found behind fillings that are as near.
-    monkeypatch.setattr(stories_module, "_MOST_FILLINGS", 200)
+    monkeypatch.setattr(periods, "_MOST_FILLINGS", 200)
     report = NewText("row r", "r", START, NEAR_X, outline=outline("A fire in the old town burnt for hours"))
     near = NewText("row s", "s", START, NEAR_X, outline=outline("A fire in the old town burns for hours"))
     first, second = stories.place([report, near])
