@@ -18,14 +18,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 
-from consumers.enrichment.periods import Period
+from consumers.enrichment.periods import Period, Vector
 from consumers.rows.documents import DocumentSides, Side, is_test_document
 from consumers.rows.enrichment_rows import Split, StoryRow
 from consumers.text.outlines import Outline
-
-Vector = npt.NDArray[np.float32]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEADERS_PER_BLOCK = 16_384
