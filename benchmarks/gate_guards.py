@@ -29,8 +29,8 @@ from trainers.compare.guarding.parts import Newest
 from trainers.compare.guarding.spread import quantile, standard_error
 from trainers.compare.improvement import required_gain
 from trainers.compare.metrics.f1 import ACCURACY, paired_counts
+from trainers.compare.parts.slices import Slice
 from trainers.compare.resampling.sums import PairedSums
-from trainers.compare.slices import Slice
 
 MARGIN = 0.05
 POLICY = Promotion.model_validate(

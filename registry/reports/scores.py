@@ -9,7 +9,7 @@ from config.words import counted
 from registry.reports.section import Section
 from trainers.compare.comparison import Comparison
 from trainers.compare.metrics.scale import Scale
-from trainers.compare.slices import Slice
+from trainers.compare.parts.slices import Slice
 from trainers.job.scoring.gap import Beside
 
 _SCORES = ("Rows", "Count", "Opponent", "This version", "Gain")

@@ -17,8 +17,8 @@ from registry.store import Registry
 from registry.versions import Lineage
 from tests.support.scored import compared, labelled, table, topics
 from trainers.compare.answers import Answers
-from trainers.compare.by_label import MAX_LABELS, measures_of
 from trainers.compare.comparison import Comparison
+from trainers.compare.parts.by_label import MAX_LABELS, measures_of
 
 NAMES = ("economy", "europe", "sport", "weather")
 TAGS = TaskSpec(

@@ -15,7 +15,7 @@ from trainers.compare.answers import Answers
 from trainers.compare.comparison import Comparison
 from trainers.compare.improvement import required_gain
 from trainers.compare.metrics.f1 import ACCURACY, MACRO_F1
-from trainers.compare.slices import MAX_LABEL_SLICES
+from trainers.compare.parts.slices import MAX_LABEL_SLICES
 from trainers.job.spec import JobResult
 
 

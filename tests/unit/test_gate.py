@@ -7,7 +7,7 @@ from config.task_files.sections.promotion import Promotion
 from registry.judging.gate import decide
 from trainers.compare import statistics
 from trainers.compare.comparison import Comparison, Latency
-from trainers.compare.slices import Slice
+from trainers.compare.parts.slices import Slice
 
 POLICY = Promotion(metric="macro_f1")
 

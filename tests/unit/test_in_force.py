@@ -14,7 +14,7 @@ from perennial_artifact.labels import LabelSet
 from tests.support.buffers import NOW
 from tests.support.scored import compared, labelled, topics
 from trainers.compare.in_force import known_in_force, with_labels_in_force
-from trainers.compare.slices import OVERLAP
+from trainers.compare.parts.slices import OVERLAP
 from trainers.learners.label_set import grow
 
 SPEC = TaskSpec.model_validate(

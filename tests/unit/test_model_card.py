@@ -15,7 +15,7 @@ from registry.reports.model_card import UNKNOWN, Handed, readme
 from registry.store import Registry
 from tests.support.registries import LINEAGE, TASK, Clock
 from trainers.compare.comparison import Comparison
-from trainers.compare.slices import Slice
+from trainers.compare.parts.slices import Slice
 
 COMPARISON = Comparison(
     task=TASK, metric="macro_f1", candidate_run="r", champion_version=f"{TASK}/v1", opponent=f"{TASK}/v1", rows=640, stories=500,

@@ -23,8 +23,8 @@ from registry.store import Registry
 from registry.versions import Lineage, Version
 from tests.support.registries import TASK
 from trainers.compare.comparison import Comparison
+from trainers.compare.parts.slices import Slice
 from trainers.compare.probabilities import Probabilities, Reliability
-from trainers.compare.slices import Slice
 from trainers.job import files
 from trainers.job.spec import Progress
 from trainers.learners.tried import Tried

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.operations.repeating import agreement
 from trainers.compare.comparison import Comparison
-from trainers.compare.slices import Slice
+from trainers.compare.parts.slices import Slice
 from trainers.job.spec import JobResult
 
 CPU = "CPU, fp32, 1 thread"

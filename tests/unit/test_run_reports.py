@@ -35,8 +35,8 @@ from tests.support.looked_at import LONG, MARKUP, RTL
 from tests.support.registries import TASK
 from tests.unit.test_registry_views import SURE
 from trainers.compare.metrics import catalog
+from trainers.compare.parts.slices import Slice
 from trainers.compare.readiness import Readiness, judge
-from trainers.compare.slices import Slice
 from trainers.job import files
 from trainers.job.scoring.fit import Fit
 

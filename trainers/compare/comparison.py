@@ -13,20 +13,20 @@ from config import collector
 from config.tasks import TaskSpec
 from trainers.compare import statistics
 from trainers.compare.answers import Answers, rows_where
-from trainers.compare.by_label import LabelMeasures, measures_of
 from trainers.compare.clusters import clusters_of
-from trainers.compare.dimensions import DimensionScores, dimension_slices, scores_of
 from trainers.compare.guarding.guard import Guard
 from trainers.compare.guarding.parts import Newest, Parts
 from trainers.compare.improvement import required_gain
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.scale import MaybeInfinite, Scale
+from trainers.compare.parts.by_label import LabelMeasures, measures_of
+from trainers.compare.parts.dimensions import DimensionScores, dimension_slices, scores_of
+from trainers.compare.parts.signals import as_numbers, as_texts_with_labels, signal_slices
+from trainers.compare.parts.slices import OVERLAP, Slice, label_slices, of_known_labels, places_of, slice_of, slices_of
 from trainers.compare.probabilities import Probabilities, sureness
 from trainers.compare.readiness import Readiness
 from trainers.compare.reading import reading_of
 from trainers.compare.sequential.pair import PairTest
-from trainers.compare.signals import as_numbers, as_texts_with_labels, signal_slices
-from trainers.compare.slices import OVERLAP, Slice, label_slices, of_known_labels, places_of, slice_of, slices_of
 
 
 class Latency(BaseModel):

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from perennial_artifact.predictor import Predictor
 from trainers.compare.comparison import Latency
-from trainers.compare.slices import LENGTH
+from trainers.compare.parts.slices import LENGTH
 from trainers.learners.protocols import Aligner
 
 ROLES = ("test", "anchor", "corrections")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from daemon.views.models.repetition import Figure
 from trainers.compare.comparison import Comparison
-from trainers.compare.slices import Slice
+from trainers.compare.parts.slices import Slice
 from trainers.job.spec import JobResult
 
 CLOSE = 0.02

@@ -19,7 +19,7 @@ from trainers.compare.guarding.guard import Guard, Result
 from trainers.compare.guarding.served import Served
 from trainers.compare.guarding.spread import cautious, needed_rows, quantile
 from trainers.compare.metrics.scale import Scale
-from trainers.compare.slices import MIN_SLICE_ROWS, Slice
+from trainers.compare.parts.slices import MIN_SLICE_ROWS, Slice
 
 MIN_ANCHOR_ROWS = 50
 """A smaller anchor set says more of chance than of forgetting."""

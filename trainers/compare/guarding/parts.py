@@ -13,18 +13,19 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from config.task_files.sections.promotion import Promotion
-from trainers.compare import dimensions, signals, statistics
+from trainers.compare import statistics
 from trainers.compare.answers import Answers, Where
 from trainers.compare.clusters import clusters_of
 from trainers.compare.guarding import calibration
 from trainers.compare.guarding.spread import standard_error
 from trainers.compare.metrics.metric import Metric
 from trainers.compare.metrics.scale import MaybeInfinite, Scale
+from trainers.compare.parts import dimensions, signals
+from trainers.compare.parts.slices import LABEL, Slice
 from trainers.compare.probabilities import Sureness
 from trainers.compare.reading import Reading
 from trainers.compare.resampling.folded import FoldedSums
 from trainers.compare.resampling.paired import Clusters, Paired
-from trainers.compare.slices import LABEL, Slice
 
 
 class Newest(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from trainers.compare.answers import Answers, Where
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.metric import LabelScores, Metric, Target
-from trainers.compare.slices import MIN_SLICE_ROWS, Slice
+from trainers.compare.parts.slices import MIN_SLICE_ROWS, Slice
 
 DIMENSION = "dimension:"
 _VALUES = "values"

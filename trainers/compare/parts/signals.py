@@ -10,7 +10,7 @@ import numpy as np
 from trainers.compare.answers import Answers, Where
 from trainers.compare.metrics.metric import LabelScores, Metric, Target
 from trainers.compare.metrics.signals import SIGNALS, as_labels, as_values
-from trainers.compare.slices import MIN_SLICE_ROWS, Slice
+from trainers.compare.parts.slices import MIN_SLICE_ROWS, Slice
 
 SIGNAL = "signal:"
 
