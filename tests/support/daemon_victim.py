@@ -58,8 +58,8 @@ def _one_transaction_at_a_time(name: str) -> None:
     transaction = getattr(Database, name)
 
     @contextmanager
-    def wrapped(self: Database) -> Iterator[Any]:
-        with _in_the_registry, transaction(self) as connection:
+    def wrapped(self: Database, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        with _in_the_registry, transaction(self, *args, **kwargs) as connection:
             yield connection
 
     setattr(Database, name, wrapped)
