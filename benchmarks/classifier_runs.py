@@ -35,8 +35,9 @@ from trainers import hardware
 from trainers.job.rows.examples import examples_of
 from trainers.job.rows.replay import select
 from trainers.job.spec import FEATURES_FILE, TRAINING_SET_FOLDER
-from trainers.learners.catalog import feature_refresher_for, learner_for, refresher_for
+from trainers.learners.catalog import learner_for, refresher_for
 from trainers.learners.features import FeatureSet, from_column, read_features
+from trainers.learners.heads.published.answering import open_from_features
 from trainers.learners.opening import described, open_model
 from trainers.learners.protocols import TrainingPlan
 from trainers.learners.tried import Tried
@@ -200,7 +201,7 @@ class Chain:
             model = open_model(folder, self._settings)
         else:
             stored = FeatureSet.of(list(texts), self._embeddings.of(texts))
-            model = feature_refresher_for(self._task).open(folder, stored, {text: text for text in texts})
+            model = open_from_features(folder, stored, {text: text for text in texts})
         return [dict(answer["scores"]) for answer in model.predict(texts)]
 
     def _publish(self, model: Path, given: Sequence[Given], kept: Sequence[FeatureSet]) -> None:

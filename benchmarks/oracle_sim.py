@@ -40,8 +40,9 @@ from consumers.labelling.oracle.asking import Oracle, Text
 from consumers.labelling.oracle.belief import belief, weight_of
 from consumers.labelling.oracle.endpoint import Reply
 from consumers.labelling.oracle.ledger import Cap, Ledger, Price
+from perennial_artifact.sentence.head import Matrix
 from trainers.learners.heads.rows import HeadRows
-from trainers.learners.heads.solving import Floats, Ids, Matrix
+from trainers.learners.heads.solving import Floats, Ids
 from trainers.learners.heads.validation.forward import Choice, choose, solved
 
 _NAMES = ("world", "sport", "business", "technology")

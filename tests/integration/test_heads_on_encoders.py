@@ -30,8 +30,9 @@ from tests.support.tiny_models import (
     toy_signals_spec,
     toy_spec,
 )
-from trainers.learners.catalog import feature_refresher_for, learner_for
+from trainers.learners.catalog import learner_for, refresher_for
 from trainers.learners.features import FeatureSet
+from trainers.learners.heads.published.answering import open_from_features
 from trainers.learners.protocols import Example
 
 pytestmark = pytest.mark.slow
@@ -64,7 +65,7 @@ class Tuned:
 
     def refreshed(self, output: Path, **changes: Any) -> Path:
         given = {"warm_start": self.folder, "champion_features": self.features, **changes}
-        feature_refresher_for(self.spec()).train(toy_plan(self.spec(), self.rows, output.with_name("work"), **given), output)
+        refresher_for(self.spec()).train(toy_plan(self.spec(), self.rows, output.with_name("work"), **given), output)
         return output
 
 
@@ -91,7 +92,7 @@ def test_a_refresh_solves_the_head_and_leaves_the_encoder(tuned: Tuned, tmp_path
     learner = learner_for(tuned.spec())
     assert (learner.has_more_to_learn(tuned.folder), learner.has_more_to_learn(made)) == (False, True)
     texts = {row.text: row.example_id for row in tuned.rows}
-    model, stored = opened(made), feature_refresher_for(tuned.spec()).open(made, tuned.features, texts)
+    model, stored = opened(made), open_from_features(made, tuned.features, texts)
     several = list(texts)[:20]
     answers = [{name: said for name, said in answer.items() if name != "truncated"} for answer in model.predict(several)]
     assert stored.predict(several) == list(map(approximately, answers))

@@ -31,3 +31,10 @@ def test_a_daemon_starts_without_what_draws_and_what_computes_trust() -> None:
     code = "import sys, daemon.app; print(sorted({'matplotlib', 'scipy', 'sklearn', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.process
+def test_a_head_answers_from_features_without_what_solves_it() -> None:
+    code = "import sys, daemon.serving.sandbox.examining; print(sorted({'scipy', 'sklearn', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -8,7 +8,7 @@ from typing import Any
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
-from trainers.learners.protocols import FeatureRefresher, Learner, Refresher
+from trainers.learners.protocols import Learner, Refresher
 
 _LEARNERS: dict[tuple[str, str], str] = {
     ("ner", "spacy"): "trainers.learners.spacy.ner:SpacyNerLearner",
@@ -25,7 +25,8 @@ _LEARNERS: dict[tuple[str, str], str] = {
 class _Refreshing:
     path: str
     from_features: bool
-    """Whether it learns and answers from stored features, without the model library (`FeatureRefresher`)."""
+    """Whether it learns from stored features, without the model library. What it made answers from them too
+    (`heads.published.answering`)."""
 
 
 _REFRESHERS: dict[tuple[str, str], _Refreshing] = {
@@ -83,16 +84,6 @@ def refreshes_from_features(kind: str, backend: str) -> bool:
 def refresher_for(spec: TaskSpec) -> Refresher:
     """Return what refreshes this task's head. Raises `RunFailedError` when nothing does."""
     found: Refresher = _made(_refreshing(spec).path)
-    return found
-
-
-def feature_refresher_for(spec: TaskSpec) -> FeatureRefresher:
-    """Return what refreshes this task's head from stored features. Raises `RunFailedError` when nothing does."""
-    refreshing = _refreshing(spec)
-    if not refreshing.from_features:
-        message = f"the head of kind {spec.kind!r} on backend {spec.backend!r} is not refreshed from features; ask for a full run"
-        raise RunFailedError(message)
-    found: FeatureRefresher = _made(refreshing.path)
     return found
 
 

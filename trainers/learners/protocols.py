@@ -166,11 +166,3 @@ class Refresher(Protocol):
         Raises `RunFailedError` when the rows cannot be learnt from.
         """
         ...
-
-
-class FeatureRefresher(Refresher, Protocol):
-    """One that needs stored features alone, and no model library; fails the run where features are missing."""
-
-    def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
-        """Return a model that answers known texts from their stored features; `rows` is example id by text."""
-        ...

@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from perennial_artifact.durable import write_atomic
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.foreign import WRONG, decode, inert
-from perennial_artifact.sentence.head import Features
+from perennial_artifact.sentence.head import Features, Matrix
 from perennial_artifact.sentence.layout import HEAD_FOLDER
 
 BLOCKS_FILE = f"{HEAD_FOLDER}/blocks.json"
@@ -68,7 +68,7 @@ class Blocks:
         """The blocks that are there, in the order in which a head reads them."""
         return tuple(name for name in NAMES if getattr(self, name) is not None)
 
-    def join(self, features: Features, texts: Sequence[str]) -> Features | csr_array:
+    def join(self, features: Features, texts: Sequence[str]) -> Matrix:
         """Return what the head reads of texts.
 
         `features`, shape (texts, features), is what the encoders make of them, the base model's behind the others; what is made

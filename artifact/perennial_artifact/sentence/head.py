@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from perennial_artifact.sentence.layout import HEAD_FOLDER
 from perennial_artifact.sentence.weights import check_weights, read_weights, readable, write_weights
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array  # what a head with further blocks reads; a head alone needs numpy only
+    from scipy.sparse import csr_array  # a head alone needs numpy only
 
 HEAD_FILE = "head.json"
 _THRESHOLDS = "thresholds"
@@ -30,6 +30,8 @@ UNLEARNT_BIAS = -1e4
 """Logit of a label that no row has shown: low enough for no answer, and a number that every program can compute with."""
 
 Features = npt.NDArray[np.float32]
+Matrix: TypeAlias = "Features | csr_array"
+"""What a head reads, a row for each text: an encoder's features, or these and further blocks, sparse."""
 
 
 class Answers(Protocol):
@@ -88,12 +90,12 @@ class Head:
     thresholds: npt.NDArray[np.float32] | None = None
     """Shape (labels): the probability from which each label is given, by itself; None: the most probable label is."""
 
-    def logits(self, features: Features | csr_array) -> Features:
+    def logits(self, features: Matrix) -> Features:
         """Return the logits, shape (rows, labels), of features of shape (rows, features)."""
         found: Features = features @ self.weight.T + self.bias
         return found
 
-    def probabilities(self, features: Features | csr_array) -> Features:
+    def probabilities(self, features: Matrix) -> Features:
         """Return the probabilities of the labels that may be answered, shape (rows, answerable labels), in order of their ids.
 
         With thresholds each is a probability by itself; without, a row's add up to 1.
@@ -106,7 +108,7 @@ class Head:
         found: Features = (grown / grown.sum(axis=1, keepdims=True)).astype(np.float32)
         return found
 
-    def answers(self, features: Features | csr_array, cut: Sequence[bool]) -> list[Answer]:
+    def answers(self, features: Matrix, cut: Sequence[bool]) -> list[Answer]:
         """Return one answer a row: `{"label", "scores", "truncated"}`, or with thresholds `labels`, by name.
 
         Scores are probabilities, highest first.

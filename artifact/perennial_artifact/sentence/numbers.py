@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,9 @@ from perennial_artifact.durable import write_atomic
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.foreign import decode, inert
 from perennial_artifact.predictor import Answer
-from perennial_artifact.sentence.head import HEAD_FILE, Features, Solved, solved_of
+from perennial_artifact.sentence.head import HEAD_FILE, Matrix, Solved, solved_of
 from perennial_artifact.sentence.layout import HEAD_FOLDER
 from perennial_artifact.sentence.weights import check_weights, read_weights, readable, write_weights
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array  # what a head with further blocks reads; a head alone needs numpy only
 
 DIMENSIONS_FILE = "dimensions.json"
 _FORMAT_VERSION = 1
@@ -51,14 +48,14 @@ class NumberHead:
     """Tier -> where it begins on the weighted mean; empty: none is answered."""
     solved: Solved = Solved()  # noqa: RUF009 - frozen
 
-    def values(self, features: Features | csr_array) -> npt.NDArray[np.float64]:
+    def values(self, features: Matrix) -> npt.NDArray[np.float64]:
         """Return the numbers, each within its range, shape (rows, dimensions), of features of shape (rows, features)."""
         found = (features @ self.weight.T + self.bias).astype(np.float64)
         low, high = (np.array([getattr(one, edge) for one in self.dimensions]) for edge in ("low", "high"))
         clipped: npt.NDArray[np.float64] = np.clip(found, low, high)
         return clipped
 
-    def answers(self, features: Features | csr_array, cut: Sequence[bool]) -> list[Answer]:
+    def answers(self, features: Matrix, cut: Sequence[bool]) -> list[Answer]:
         """Return one answer a row: `{"values", "truncated"}`, with tiers also `score` (the weighted mean) and `tier`."""
         names, values = [one.name for one in self.dimensions], self.values(features)
         scores = np.average(values, axis=1, weights=[one.weight for one in self.dimensions]).tolist() if self.tiers else []

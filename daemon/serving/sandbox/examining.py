@@ -19,8 +19,9 @@ from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.warming import warm
 from trainers.job import guards, origin
 from trainers.job.passing import cause_that_passes, causes, is_allocation_failure
-from trainers.learners.catalog import feature_refresher_for, learner_for
+from trainers.learners.catalog import learner_for
 from trainers.learners.features import read_features
+from trainers.learners.heads.published.answering import open_from_features
 from trainers.learners.opening import described, usable
 from trainers.learners.protocols import Aligner
 
@@ -142,7 +143,7 @@ def _opened(order: Order, task: TaskSpec) -> tuple[Predictor, Aligner]:
     if order.features is not None:
         stored = read_features(order.features)
         by_text = {name: name for name in stored.places}
-        return feature_refresher_for(task).open(order.folder, stored, by_text), _as_they_are
+        return open_from_features(order.folder, stored, by_text), _as_they_are
     from daemon.serving.models.loading import loader  # noqa: PLC0415 - with the registry, which a head alone has no use for
 
     opened = loader(order.training, order.threads)(order.folder, None)

@@ -29,8 +29,9 @@ from trainers.job.scoring.sides import Sides
 from trainers.job.scoring.student import beside_teacher
 from trainers.job.spec import CHAMPION_FOLDER, MODEL_FOLDER, SCORES_FILE, JobSpec
 from trainers.job.teaching import unlabelled_of
-from trainers.learners.catalog import feature_refresher_for, learner_for
+from trainers.learners.catalog import learner_for
 from trainers.learners.features import FeatureSet
+from trainers.learners.heads.published.answering import open_from_features
 from trainers.learners.opening import described, open_model
 from trainers.parquet import write_table
 
@@ -139,9 +140,8 @@ def _from_features(
         for table in (learnt, rows)
         for text, example_id in zip(table["text"].to_pylist(), table["example_id"].to_pylist(), strict=True)
     }
-    refresher = feature_refresher_for(spec.task)
-    candidate = refresher.open(spec.run_dir / MODEL_FOLDER, stored, by_text)
-    opponent = with_labels_in_force(refresher.open(champion, stored, by_text), spec.task, described(champion).labels)
+    candidate = open_from_features(spec.run_dir / MODEL_FOLDER, stored, by_text)
+    opponent = with_labels_in_force(open_from_features(champion, stored, by_text), spec.task, described(champion).labels)
     return rows, learnt, candidate, opponent
 
 

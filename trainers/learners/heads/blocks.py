@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perennial_artifact.description import Description, describe
+from perennial_artifact.description import describe
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import Head
-from perennial_artifact.sentence.layout import WITH_BLOCKS, WITH_HEAD
-from trainers.learners.features import Features, FeatureSet
+from perennial_artifact.sentence.layout import WITH_HEAD
+from trainers.learners.features import FeatureSet
+from trainers.learners.heads.published.answering import blocks_of, read
 from trainers.learners.heads.rows import HeadRows, days_of, head_rows
-from trainers.learners.heads.solving import Matrix
 from trainers.learners.heads.validation import forward, splits
 from trainers.learners.heads.validation.forward import Choice
 from trainers.learners.labelling import of as labelling_of
@@ -23,26 +22,8 @@ from trainers.learners.opening import usable
 from trainers.learners.protocols import Example, TrainingPlan
 from trainers.learners.tried import Tried
 
-if TYPE_CHECKING:
-    from perennial_artifact.blocks.features import Blocks
-
 _Found = tuple[str, Sequence[str], tuple[Tried, Tried, bool]]
 """On what features blocks were compared, which ones, and what came out, without them and with them."""
-
-
-def blocks_of(folder: Path, description: Description) -> Blocks | None:
-    """Return the blocks that the head of a published model reads beside its encoder's features; None for one without."""
-    if description.format not in WITH_BLOCKS:
-        return None
-    from perennial_artifact.blocks.features import Blocks  # noqa: PLC0415 - only such a model pays for it
-
-    with usable():
-        return Blocks.read(folder)
-
-
-def read(features: Features, texts: Sequence[str], blocks: Blocks | None) -> Matrix:
-    """Return what a head with these blocks reads of texts, of which `features` are what the encoders make."""
-    return features if blocks is None else blocks.join(features, texts)
 
 
 def apart(plan: TrainingPlan, champion: Path | None) -> TrainingPlan:

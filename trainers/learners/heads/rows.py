@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial_artifact.labels import LabelSet
+from perennial_artifact.sentence.head import Matrix
 from trainers.learners.heads.families.family import Family, Gold
 from trainers.learners.heads.families.multinomial import Multinomial
 from trainers.learners.heads.label_words.starts import Starts
-from trainers.learners.heads.solving import Floats, Ids, Matrix
+from trainers.learners.heads.solving import Floats, Ids
 from trainers.learners.protocols import Example
 
 _SECONDS_A_DAY = 86_400.0

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, vstack
 
 from perennial_artifact.labels import LabelSet
-from perennial_artifact.sentence.head import Features
+from perennial_artifact.sentence.head import Features, Matrix
 from trainers.learners.heads.families.binomial import NOT_KNOWN
 from trainers.learners.heads.rows import HeadRows, days_of
-from trainers.learners.heads.solving import Floats, Ids, Matrix
+from trainers.learners.heads.solving import Floats, Ids
 from trainers.learners.protocols import Example
 from trainers.learners.taught import Taught
 

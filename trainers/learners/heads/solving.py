@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from config.errors import RunFailedError
-from perennial_artifact.sentence.head import Features
+from perennial_artifact.sentence.head import Features, Matrix
 
-Matrix: TypeAlias = Features | csr_array
-"""What a head reads, a row for each text: an encoder's features, or these and further blocks, sparse."""
 Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.intp]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from perennial_artifact.blocks.features import Blocks, named
 from perennial_artifact.sentence.numbers import Measured
-from trainers.learners.heads.blocks import read
+from trainers.learners.heads.published.answering import read
 from trainers.learners.heads.rows import days_of
 from trainers.learners.heads.validation import splits
 from trainers.learners.protocols import Example, TrainingPlan

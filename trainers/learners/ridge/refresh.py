@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from perennial_artifact.description import describe
-from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.layout import WITH_NUMBERS
 from perennial_artifact.sentence.numbers import NumberHead
-from trainers.learners.features import FeatureSet
-from trainers.learners.heads.blocks import blocks_of, read
+from trainers.learners.heads.published.answering import blocks_of, read
 from trainers.learners.heads.published.links import link_encoder
-from trainers.learners.heads.published.stored import FromFeatures, champion_of, known_rows, refuse_of_another
+from trainers.learners.heads.published.stored import champion_of, known_rows, refuse_of_another
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
 from trainers.learners.ridge.choosing import build, choice_of, choose
@@ -62,9 +58,3 @@ class RidgeRefresh:
             blocks.write(output)
         replace(description, labels=tuple(one.name for one in head.dimensions)).write(output)
         plan.report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0, message=note))
-
-    def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
-        """Return a model that answers known texts from their stored features; `rows` is example id by text."""
-        with usable_model():
-            head, blocks = NumberHead.read(folder), blocks_of(folder, describe(folder))
-            return FromFeatures(head, features, rows, read=lambda found, texts: read(found, texts, blocks))

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from config.errors import RunFailedError
 from config.kinds.regression.dimensions import VALUES, Dimension
+from perennial_artifact.sentence.head import Matrix
 from perennial_artifact.sentence.numbers import Measured
-from trainers.learners.heads.solving import Floats, Ids, Matrix
+from trainers.learners.heads.solving import Floats, Ids
 from trainers.learners.protocols import Example, TrainingPlan
 
 _SECONDS_A_DAY = 86_400.0

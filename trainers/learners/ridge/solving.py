@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import Ridge
 
-from trainers.learners.heads.solving import Floats, Matrix, refuse_infinite
+from perennial_artifact.sentence.head import Matrix
+from trainers.learners.heads.solving import Floats, refuse_infinite
 
 Loss = Literal["mse", "huber"]
 

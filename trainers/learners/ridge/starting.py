@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perennial_artifact.sentence.numbers import Measured
-from trainers.learners.heads.blocks import read
+from trainers.learners.heads.published.answering import read
 from trainers.learners.protocols import TrainingPlan
 from trainers.learners.ridge import choosing
 from trainers.learners.ridge.blocks import words_of

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.layout import SIGNALS_FORMAT
 from perennial_artifact.sentence.signal_head import SignalHead
-from trainers.learners.features import FeatureSet
 from trainers.learners.heads.published.links import link_encoder
-from trainers.learners.heads.published.stored import FromFeatures, champion_of, known_rows, refuse_of_another
+from trainers.learners.heads.published.stored import champion_of, known_rows, refuse_of_another
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
 from trainers.learners.signals.choosing import build, choice_of, choose
@@ -52,9 +49,3 @@ class SignalRefresh:
         head.write(output)
         replace(description, labels=tuple(one.name for one in head.categories)).write(output)
         plan.report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0, message=found.note or note))
-
-    def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
-        """Return a model that answers known texts from their stored features; `rows` is example id by text."""
-        with usable_model():
-            head = SignalHead.read(folder)
-            return FromFeatures(head, features, rows, read=head.read_by)

@@ -12,10 +12,9 @@ from torch import nn
 
 from perennial_artifact.description import describe
 from perennial_artifact.predictor import Answer
-from perennial_artifact.sentence.head import Features, Solved
+from perennial_artifact.sentence.head import Features, Matrix, Solved
 from trainers.learners.encoders.encoder import TextEncoder
 from trainers.learners.encoders.fine_tuning import Row
-from trainers.learners.heads.solving import Matrix
 from trainers.learners.opening import usable
 from trainers.learners.protocols import Example
 from trainers.learners.starting import ChoiceT, HeadT, RowsT, Start, Ways

@@ -30,7 +30,8 @@ from trainers.learners.encoders.slow.steps import (
     tune,
     with_note,
 )
-from trainers.learners.heads.blocks import apart, read
+from trainers.learners.heads.blocks import apart
+from trainers.learners.heads.published.answering import read
 from trainers.learners.opening import usable
 from trainers.learners.protocols import Example, TrainingPlan
 from trainers.learners.starting import where_to_start

@@ -13,10 +13,10 @@ from scipy.special import expit
 from sklearn.metrics import f1_score
 
 from config.errors import RunFailedError
-from perennial_artifact.sentence.head import Features
+from perennial_artifact.sentence.head import Features, Matrix
 from trainers.learners.heads.families import calibration, thresholds
 from trainers.learners.heads.families.family import Answering, Gold, Judged
-from trainers.learners.heads.solving import Floats, Ids, Matrix, Weights, refuse_infinite
+from trainers.learners.heads.solving import Floats, Ids, Weights, refuse_infinite
 from trainers.learners.heads.weighting import Prior, recent_rows
 from trainers.learners.protocols import Example
 

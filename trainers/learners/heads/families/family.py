@@ -12,8 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from perennial_artifact.sentence.head import Features
-from trainers.learners.heads.solving import Floats, Ids, Matrix, Weights
+from perennial_artifact.sentence.head import Features, Matrix
+from trainers.learners.heads.solving import Floats, Ids, Weights
 from trainers.learners.heads.weighting import Prior
 from trainers.learners.protocols import Example
 

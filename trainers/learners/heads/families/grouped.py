@@ -11,11 +11,11 @@ import numpy.typing as npt
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, f1_score
 
-from perennial_artifact.sentence.head import Features
+from perennial_artifact.sentence.head import Features, Matrix
 from trainers.learners.heads import weighting
 from trainers.learners.heads.families import calibration, thresholds
 from trainers.learners.heads.families.family import Answering, Gold, Judged
-from trainers.learners.heads.solving import Floats, Ids, Matrix, Weights, refuse_infinite, solve
+from trainers.learners.heads.solving import Floats, Ids, Weights, refuse_infinite, solve
 from trainers.learners.heads.weighting import Prior
 from trainers.learners.protocols import Example
 

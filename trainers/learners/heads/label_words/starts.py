@@ -19,8 +19,8 @@ from safetensors.numpy import save_file
 
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.foreign import WRONG, decode, inert
+from perennial_artifact.sentence.head import Matrix
 from perennial_artifact.sentence.layout import HEAD_FOLDER
-from trainers.learners.heads.solving import Matrix
 
 Row = npt.NDArray[np.float32]
 Source = Literal["embedding", "entailment"]

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from perennial_artifact.description import describe
-from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import WITH_HEAD
-from trainers.learners.features import FeatureSet
-from trainers.learners.heads.blocks import blocks_of, read
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.label_words.starts import read as starts_of
+from trainers.learners.heads.published.answering import blocks_of, read
 from trainers.learners.heads.published.links import link_encoder
-from trainers.learners.heads.published.stored import FromFeatures, champion_of, known_rows, refuse_of_another
+from trainers.learners.heads.published.stored import champion_of, known_rows, refuse_of_another
 from trainers.learners.heads.rows import HeadRows, head_rows
 from trainers.learners.heads.validation.contradictions import lightened
 from trainers.learners.heads.validation.forward import Choice, choose
@@ -66,12 +62,6 @@ class HeadRefresh:
         answerable = tuple(head.labels.names[number] for number in head.labels.seen_ids)
         replace(description, labels=answerable).write(output)
         plan.report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0, message=note))
-
-    def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
-        """Return a model that answers known texts from their stored features; `rows` is example id by text."""
-        with usable_model():
-            head, blocks = Head.read(folder), blocks_of(folder, describe(folder))
-            return FromFeatures(head, features, rows, read=lambda found, texts: read(found, texts, blocks))
 
 
 def _choice(rows: HeadRows, before: Choice, plan: TrainingPlan) -> Choice:

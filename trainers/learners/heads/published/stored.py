@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from config.errors import RunFailedError
 from perennial_artifact.description import Description, describe
-from perennial_artifact.predictor import Answer
-from perennial_artifact.sentence.head import Answers, Features
+from perennial_artifact.sentence.head import Answers, Matrix
 from trainers.learners.features import FeatureSet
-from trainers.learners.heads.solving import Matrix
 from trainers.learners.opening import usable
 from trainers.learners.protocols import Example, TrainingPlan
 
@@ -46,29 +44,3 @@ def refuse_of_another(features: Matrix, head: Answers) -> None:
             "they are another encoder's. The run fails; the next one computes them anew"
         )
         raise RunFailedError(message)
-
-
-class FromFeatures:
-    """Answers texts whose features are stored."""
-
-    def __init__(
-        self,
-        head: Answers,
-        features: FeatureSet,
-        rows: Mapping[str, str],
-        *,
-        read: Callable[[Features, Sequence[str]], Matrix] = lambda features, _texts: features,
-    ) -> None:
-        """`rows` is example id by text; `read` makes of features and their texts what the head reads."""
-        self._head = head
-        self._features = features
-        self._rows = rows
-        self._read = read
-
-    def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return one answer per text, in order. Whether a text was cut is not stored. Raises `KeyError` for an unknown text."""
-        if not texts:
-            return []
-        features = self._read(self._features.rows([self._rows[text] for text in texts]), texts)
-        answers = self._head.answers(features, [False] * len(texts))
-        return [{key: value for key, value in answer.items() if key != "truncated"} for answer in answers]

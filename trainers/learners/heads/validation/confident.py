@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from trainers.learners.heads.solving import Floats, Ids, Matrix, solve
+from perennial_artifact.sentence.head import Matrix
+from trainers.learners.heads.solving import Floats, Ids, solve
 
 _PARTS = 5
 LEAST_GROUPS = 5

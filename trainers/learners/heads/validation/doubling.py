@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainers.learners.heads.solving import Floats, Ids, Matrix, Weights, solve
+from perennial_artifact.sentence.head import Matrix
+from trainers.learners.heads.solving import Floats, Ids, Weights, solve
 
 PARTS = 5
 LEAST_TEXTS = 40
