@@ -16,6 +16,7 @@ from registry.evidence import bundle, names
 from registry.store import Registry
 
 _LOOK = ":look-"
+_DECIDING = ("test", "anchor")
 
 log = structlog.get_logger(__name__)
 
@@ -99,10 +100,29 @@ def parts_of(registry: Registry, evidence_dir: Path, row_id: str) -> dict[str, d
     return found
 
 
-def decided_on(registry: Registry, evidence_dir: Path, row_id: str) -> list[str]:
-    """Return the runs whose verdicts a row took part in, as a test row or in a guard, oldest first."""
-    parts = parts_of(registry, evidence_dir, row_id)
-    took_part = [run_id for run_id, row in parts.items() if row is None or row["role"] in ("test", "anchor")]
-    known = registry.runs.several(took_part)
+def decided_on(registry: Registry, evidence_dir: Path, labels: Mapping[str, str | None]) -> dict[str, list[str]]:
+    """Return by label the runs whose verdicts it took part in, as a test row or in a guard, oldest first.
+
+    `labels` is by id the SHA-256 of the text where the label answers a request to tell two models apart, else None: evidence
+    names such a row by its article. Each bundle is read once, however many labels there are.
+    """
+    found = {label_id: dict.fromkeys(looks_at(registry, label_id), True) for label_id in labels}
+    by_text: dict[str, list[str]] = {}
+    for label_id, text in labels.items():
+        if text is not None:
+            by_text.setdefault(text, []).append(label_id)
+    for name in registry.evidence.names():
+        run_id = names.run_of(name)
+        try:
+            rows = bundle.parts_in(bundle.path_of(evidence_dir, name), labels.keys(), by_text.keys())
+        except UserError as error:
+            log.debug("lineage.unread", run_id=run_id, reason=str(error))
+            continue
+        for label_id in rows.keys() & found.keys():
+            found[label_id][run_id] = rows[label_id] in _DECIDING
+        for text in rows.keys() & by_text.keys():
+            for label_id in by_text[text]:
+                found[label_id][run_id] = True
+    known = registry.runs.several({run_id for parts in found.values() for run_id, decides in parts.items() if decides})
     ended = sorted((run for run in known.values() if run.finished), key=lambda run: (run.created_at, run.run_id))
-    return [run.run_id for run in ended]
+    return {label_id: [run.run_id for run in ended if parts.get(run.run_id)] for label_id, parts in found.items()}

@@ -302,6 +302,7 @@ class Runs:
             given_up = {row.trigger_key: row.finished_at for row in connection.execute(in_vain)}
             decided = sa.select(runs.c.verdict, runs.c.comparison).where(slow, runs.c.state == "decided")
             newest = connection.execute(decided.order_by(runs.c.id.desc()).limit(1)).one_or_none()
+            undecided = None if newest is None else _undecided(newest.verdict, newest.comparison)
             return Past(
                 _used_keys(connection, task),
                 max_seq or 0,
@@ -313,8 +314,8 @@ class Runs:
                 waiting=under_way if under_way is not None and under_way.retry_at is not None else None,
                 trained=under_way.run_id if under_way is not None and under_way.state == "published" else None,
                 given_up=given_up,
-                undecided_rows=None if newest is None else _undecided("rows", newest.verdict, newest.comparison),
-                undecided_required=None if newest is None else _undecided("required_rows", newest.verdict, newest.comparison),
+                undecided_rows=None if undecided is None else undecided[0],
+                undecided_required=None if undecided is None else undecided[1],
             )
 
     def outcomes(self, task: str) -> Outcomes:
@@ -342,8 +343,17 @@ def _used_keys(connection: sa.Connection, task: str) -> frozenset[str]:
     return frozenset(connection.execute(sa.union_all(own, further)).scalars())
 
 
-def _undecided(figure: str, verdict: str | None, comparison: dict[str, Any] | None) -> int | None:
-    return int((comparison or {}).get(figure, 0)) if verdict == "insufficient_evidence" else None
+def _undecided(verdict: str | None, comparison: dict[str, Any] | None) -> tuple[int, int] | None:
+    """Return how many random test rows an undecided run had, and how many would have decided; None where it is decided.
+
+    Rows that people were asked about are none: a later look counts them beside these.
+    """
+    if verdict != "insufficient_evidence":
+        return None
+    told = comparison or {}
+    if asked := told.get("asked"):
+        return int(asked.get("test_rows", 0)), int(asked.get("needed_test_rows", 0))
+    return int(told.get("rows", 0)), int(told.get("required_rows", 0))
 
 
 def _run(row: Row[Any]) -> Run:

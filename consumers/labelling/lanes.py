@@ -5,7 +5,7 @@ A lane is one entry of `LANES`. One that joins says which items it has; the queu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,16 +94,17 @@ def _test(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
 
 
 def _audit(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
-    for offer in pool.drawn:
-        if (wanted := _wanted(offer, pool, said, asked)) is not None:
-            yield wanted
+    yield from _beside_pairs(pool.drawn, pool, said, asked)
 
 
 def _random(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
+    yield from _beside_pairs(pool.served, pool, said, asked)
+
+
+def _beside_pairs(offers: Iterable[Offer], pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
     # What tells two models apart is withheld while they are open: it cannot be a test row too.
-    requested = {one.text_sha256 for one in pool.requested}
-    for offer in pool.served:
-        wanted = None if offer.text_sha256 in requested else _wanted(offer, pool, said, asked)
+    for offer in offers:
+        wanted = None if offer.text_sha256 in pool.kept_for_pairs else _wanted(offer, pool, said, asked)
         if wanted is not None:
             yield wanted
 
@@ -125,9 +126,8 @@ def _open(text_sha256: str, pool: Pool, said: BySaid, asked: Asked) -> Sequence[
 
 def _next(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
     # As with random ones: what a pair of models asks about is withheld while the pair is open.
-    requested = {one.text_sha256 for one in pool.requested}
     for one in pool.next:
-        about = None if one.text_sha256 in requested else _open(one.text_sha256, pool, said, asked)
+        about = None if one.text_sha256 in pool.kept_for_pairs else _open(one.text_sha256, pool, said, asked)
         if about is not None:
             yield Item(one.text_sha256, said=about, why=one.why)
 

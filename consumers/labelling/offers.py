@@ -91,6 +91,8 @@ class Pool:
     """Texts that models were asked about, in the order of the draw."""
     requested: Sequence[Requested] = ()
     """What is asked of a pair of models, in the order of the draw, which says nothing of either model."""
+    kept_for_pairs: frozenset[str] = frozenset()
+    """SHA-256 of the texts drawn to tell two models apart, by now or later: a label given elsewhere would spoil them."""
     doubted: Sequence[str] = ()
     """SHA-256 of the texts whose labels are in doubt, the worst first."""
     next: Sequence[Next] = ()

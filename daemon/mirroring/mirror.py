@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections import deque
@@ -199,5 +200,6 @@ def metrics_of(version: Version) -> dict[str, float]:
 
 
 def _metric_name(name: str) -> str:
-    """Return a name with nothing but what MLflow allows in one."""
-    return "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_-. /") else "_" for sign in name)[:200]
+    """Return a name with nothing but what MLflow allows in one; where that changes it, with a hash that tells it from others."""
+    allowed = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_-") else "_" for sign in name)[:200]
+    return allowed if allowed == name.replace(":", "_") else f"{allowed}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -123,6 +123,10 @@ class Cycle:
                 self.advance(started)
         self._pools.step(lambda: self._stop.is_set() or self._next_due(frozenset()) is not None)
 
+    def want_labels(self) -> None:
+        """Open a pool for each task whose newest verdict wants labels; `step` does, and then advances all pools."""
+        self._pools.consider()
+
     def _next_due(self, had: Collection[str]) -> tuple[str, Trigger] | None:
         """Return what comes next: what somebody asked for, of any task; else what is due of a task that had no run in this look.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -22,6 +22,9 @@ _LOOK_S = 1.0
 _STEP_S = 20.0
 """Corrections of one step; the others come at the next, so that the step ends in time however many there are."""
 
+_AT_ONCE = 200
+"""Corrections for which the evidence is read together."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -36,6 +39,8 @@ class LabelCorrectionsTask:
         self._seen = (-1, -1)
         self._cards: set[str] = set()
         """Runs whose cards do not tell of a correction yet."""
+        self._marked: set[str] = set()
+        """Corrections that are recorded: after a crash in between, one of them is not in force."""
         self._refused: set[str] = set()
         self._refused_under: Mapping[str, TaskSpec] = {}
 
@@ -49,25 +54,42 @@ class LabelCorrectionsTask:
         elif seen == self._seen:
             return _LOOK_S
         until, left = time.monotonic() + _STEP_S, False
-        for one, why_not in self._buffer.corrections_due(self._refused):
+        due = self._buffer.corrections_due(self._refused)
+        self._marked = {mark.event_id for mark in corrected.marks(self._registry, None)} if due else set()
+        for start in range(0, len(due), _AT_ONCE):
             if left := time.monotonic() > until:
                 break
-            refusal = why_not or self._tried(one)
-            if refusal is not None:
-                self._refused.add(one.event_id)
-                log.warning(
-                    "label.not_corrected", event_id=one.event_id, task=one.task, reason=refusal, next="the label stays as it is"
-                )  # fmt: skip
+            some = due[start : start + _AT_ONCE]
+            touched = self._touched([one for one, why_not in some if why_not is None])
+            for one, why_not in some:
+                refusal = why_not or self._tried(one, touched.get(one.event_id, []))
+                if refusal is not None:
+                    self._refused.add(one.event_id)
+                    log.warning(
+                        "label.not_corrected", event_id=one.event_id, task=one.task, reason=refusal,
+                        next="the label stays as it is",
+                    )  # fmt: skip
         self._write_cards()
         if left:
             return 0.0
         self._seen = seen
         return _LOOK_S
 
-    def _tried(self, one: LabelCorrection) -> str | None:
-        """Put a correction in force; return why that failed, None where it did not."""
+    def _touched(self, corrections: Sequence[LabelCorrection]) -> dict[str, list[str]]:
+        """Return the runs that were decided on the labels, by correction; of those alone that change a label."""
+        asked = {}
+        for one in corrections:
+            label = self._buffer.labels.find(one.label_id)
+            if label is not None and canonical_json(label.target) != one.target:
+                asked[one.event_id] = label
+        labels = {label.label_id: label.asked_text for label in asked.values()}
+        decisions = lineage.decided_on(self._registry, self._settings.evidence_dir, labels) if labels else {}
+        return {event_id: decisions[label.label_id] for event_id, label in asked.items()}
+
+    def _tried(self, one: LabelCorrection, decisions: list[str]) -> str | None:
+        """Put a correction in force, and mark `decisions`; return why that failed, None where it did not."""
         try:
-            self._apply(one)
+            self._apply(one, decisions)
         except Exception as error:
             if of_the_machine(error):
                 raise
@@ -76,11 +98,9 @@ class LabelCorrectionsTask:
             return f"the program failed on it ({in_words(error)}); please report this"
         return None
 
-    def _apply(self, one: LabelCorrection) -> None:
+    def _apply(self, one: LabelCorrection, decisions: list[str]) -> None:
         label = self._buffer.labels.find(one.label_id)
-        decisions: list[str] = []
-        if label is not None and canonical_json(label.target) != one.target:
-            decisions = lineage.decided_on(self._registry, self._settings.evidence_dir, one.label_id)
+        if label is not None and canonical_json(label.target) != one.target and one.event_id not in self._marked:
             # Recorded before it is done: after a crash in between it is not recorded twice.
             corrected.record(
                 self._registry, one.task, event_id=one.event_id, actor=_who(one), reason=one.note or "no reason given",

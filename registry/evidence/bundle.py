@@ -170,6 +170,24 @@ def without(rows: pa.Table, example_ids: Collection[str]) -> pa.Table:
     return rows.filter(pc.invert(gone))
 
 
+def parts_in(path: Path, example_ids: Collection[str], texts: Collection[str]) -> dict[str, str]:
+    """Return the roles of some examples in a bundle, by id, and of texts that people were asked about, by SHA-256.
+
+    Raises `UserError` where the bundle cannot be read.
+    """
+    ids, asked = ids_in(path), {}
+    here = set(pc.unique(ids.filter(pc.is_in(ids, value_set=pa.array(sorted(example_ids), pa.string())))).to_pylist())
+    # Most bundles know none of them, and the ids alone tell.
+    if not here and not texts:
+        return {}
+    rows = rows_of(path).select(["example_id", "role", TEXT_HASH])
+    for row in rows.filter(pc.is_in(rows[TEXT_HASH], value_set=pa.array(sorted(texts), pa.string()))).to_pylist():
+        if row["role"] == "asked":
+            asked[row[TEXT_HASH]] = row["role"]
+    known = rows.filter(pc.is_in(rows["example_id"], value_set=pa.array(sorted(here), pa.string())))
+    return {row["example_id"]: row["role"] for row in known.to_pylist()} | asked
+
+
 def row_of(path: Path, example_id: str) -> dict[str, Any] | None:
     """Return one row of a bundle, None where it is not in it; reads the ids first. Raises `UserError` as `rows_of` does."""
     found = pc.index(ids_in(path), example_id).as_py()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from config.errors import PerennialError, UserError
@@ -23,6 +24,7 @@ from registry.evidence.records import Recorded
 from trainers.compare.asked import compare_asked
 from trainers.compare.clusters import clusters_of
 from trainers.compare.comparison import Comparison, compare
+from trainers.compare.parts.slices import OVERLAP
 from trainers.job import origin
 
 Outcome = Literal["equal", "differs", "changed", "erased", "unreadable"]
@@ -199,16 +201,18 @@ def _looked(about: About, again: Again, task: TaskSpec, recorded: Comparison, ro
     gold = [None if text is None else json.loads(text) for text in rows["gold"].to_pylist()]
     candidate, opponent = ([json.loads(text) for text in rows[side].to_pylist()] for side in ("candidate", "opponent"))
     strata = rows["stratum"].to_numpy().astype(np.intp)
-    of_test = np.bincount(strata[: again.random], minlength=len(again.sizes))
+    # Rows that were erased are in it no more.
+    random = pc.sum(pc.equal(rows["role"], "test")).as_py() or 0
+    of_test = np.bincount(strata[:random], minlength=len(again.sizes))
     return compare_asked(
         task, Comparison.model_validate(again.before), gold=gold, candidate=candidate, opponent=opponent, strata=strata,
-        sizes=np.array(again.sizes, dtype=np.float64) + of_test, clusters=clusters_of(rows), random=again.random,
+        sizes=np.array(again.sizes, dtype=np.float64) + of_test, clusters=clusters_of(rows), random=random,
         looks=recorded.looks, seed=about.seed, asked=recorded.asked,
     )  # fmt: skip
 
 
 def _compared(about: About, task: TaskSpec, recorded: Comparison, rows: pa.Table) -> Comparison:
-    return compare(
+    found = compare(
         task,
         run_id=recorded.candidate_run,
         champion_version=recorded.champion_version,
@@ -219,7 +223,18 @@ def _compared(about: About, task: TaskSpec, recorded: Comparison, rows: pa.Table
         size_mib=recorded.size_mib,
         looks=recorded.looks,
         seed=about.seed,
+        known=recorded.known,
     )
+    return found if recorded.known is not None else _with_overlap(found, recorded)
+
+
+def _with_overlap(found: Comparison, recorded: Comparison) -> Comparison:
+    """Return the comparison with the slice of labels that both know as recorded: earlier releases did not say which those are."""
+    slices = list(found.slices)
+    for place, one in enumerate(recorded.slices):
+        if one.name == OVERLAP:
+            slices.insert(place, one)
+    return found.model_copy(update={"slices": tuple(slices)})
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - what JSON can hold

@@ -42,22 +42,24 @@ def recompute(paths: Sequence[Path], targets: Targets) -> Recomputed:
     words, comparison = checking.reached(about, rows)
     if last != first:
         before = comparison.model_dump(mode="json")
-        about, corrected, rows = _with_targets(last, targets)
+        about, corrected_last, rows = _with_targets(last, targets)
+        corrected |= corrected_last
         again = about.again
         about = about if again is None else about.model_copy(update={"again": again.model_copy(update={"before": before})})
         words, comparison = checking.reached(about, rows)
-    return Recomputed(about, corrected, words, comparison)
+    return Recomputed(about, len(corrected), words, comparison)
 
 
-def _with_targets(path: Path, targets: Targets) -> tuple[About, int, pa.Table]:
+def _with_targets(path: Path, targets: Targets) -> tuple[About, set[str], pa.Table]:
     about, rows = About.of(path), bundle.rows_of(path)
     right = targets(TaskSpec.model_validate(about.task))
     gold: list[str | None] = []
-    changed = 0
+    changed = set()
     for example_id, before in zip(rows["example_id"].to_pylist(), rows["gold"].to_pylist(), strict=True):
         now = before if before is None or example_id not in right else _corrected(before, right[example_id])
         gold.append(now)
-        changed += before is not None and now is not None and json.loads(now) != json.loads(before)
+        if before is not None and now is not None and json.loads(now) != json.loads(before):
+            changed.add(example_id)
     return about, changed, rows.set_column(rows.schema.get_field_index("gold"), "gold", pa.array(gold, pa.string()))
 
 

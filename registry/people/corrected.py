@@ -28,9 +28,7 @@ def record(
     registry: Registry, task: str, *, event_id: str, actor: str, reason: str, subject: str, decisions: Sequence[str],
     learnt_by: Sequence[str],
 ) -> None:  # fmt: skip
-    """Record a correction and the verdicts that it touches, once."""
-    if any(one.event_id == event_id for one in marks(registry, task)):
-        return
+    """Record a correction and the verdicts that it touches."""
     details = {"event": event_id, "decisions": list(decisions), "learnt_by": list(learnt_by)}
     registry.audit.add(ACTION, actor=actor, reason=reason, task=task, subject=subject, details=details)
 

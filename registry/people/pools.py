@@ -148,6 +148,14 @@ class Pools:
         with self._database.read() as connection:
             return _requests(connection, where)
 
+    def kept_texts(self, task: str) -> frozenset[str]:
+        """Return the SHA-256 of the texts drawn for a task's open pools, of batches to come too."""
+        open_pools = sa.select(pools.c.pool_id).where(pools.c.task == task, pools.c.state == "open")
+        table = review_requests.c
+        texts = sa.select(table.text_sha256).where(table.pool_id.in_(open_pools), table.text_sha256.is_not(None))
+        with self._database.read() as connection:
+            return frozenset(connection.execute(texts).scalars())
+
     def open(
         self, pool_id: str, *, rows: int, differ: int, sizes: Sequence[int], bounds: Sequence[float], drawn: Sequence[Drawn],
         fencing_token: int | None = None,

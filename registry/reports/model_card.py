@@ -16,6 +16,7 @@ from perennial_artifact.description import Description
 from registry.reports import cards
 from registry.reports.cut import texts_cut
 from registry.reports.section import Section
+from registry.reports.strangers import is_on_a_hub, known_as
 from registry.store import Registry
 from registry.versions import Version
 from trainers.compare.comparison import Comparison
@@ -76,7 +77,7 @@ def _front_matter(version: Version, seen: Comparison | None, handed: Handed) -> 
     }
     if languages := _languages(seen):
         found = {"language": languages} | found
-    if _is_on_a_hub(handed.base_id):
+    if is_on_a_hub(handed.base_id):
         found["base_model"] = handed.base_id
     if pipeline := _PIPELINES.get(kind):
         found["pipeline_tag"] = pipeline
@@ -110,18 +111,6 @@ def _languages(seen: Comparison | None) -> list[str]:
     """Return the languages that enough test rows are in."""
     parts = () if seen is None else seen.slices
     return sorted(part.name.removeprefix(_LANGUAGE) for part in parts if part.name.startswith(_LANGUAGE))
-
-
-def _is_on_a_hub(base: str) -> bool:
-    """Return whether a base is called as models on the Hub are: `owner/name`, and no path."""
-    owner, slash, name = base.partition("/")
-    return bool(slash and owner and name) and "/" not in name and not base.startswith((".", "~"))
-
-
-def _base(handed: Handed) -> str:
-    """Return the base as strangers may know it: of a path on this machine the last part."""
-    base = handed.base_id
-    return base if not base or _is_on_a_hub(base) else base.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _opening(version: Version, handed: Handed) -> str:
@@ -168,14 +157,14 @@ def _limits(version: Version, seen: Comparison | None, handed: Handed) -> Iterat
     if handed.licence == UNKNOWN:
         yield "The licence of its base model is unknown here. Find it out before you use the model."
     else:
-        base = _base(handed) or "not named"
+        base = known_as(handed.base_id) or "not named"
         yield f"The licence above is that of the base model ({base}). Find out what the training texts allow."
 
 
 def _lineage(registry: Registry, version: Version, handed: Handed) -> Iterator[tuple[object, ...]]:
     yield "Version", f"`{version.name}`"
     yield "Made at", f"{version.created_at:%Y-%m-%d %H:%M} UTC"
-    yield "Base model", _base(handed) or "not known"
+    yield "Base model", known_as(handed.base_id) or "not known"
     yield "Went on from", " <- ".join(f"`{name}`" for name in _ancestors(registry, version)) or "the base model"
     yield "Examples learnt, parents included", len(registry.versions.learnt(version.name))
     yield "Training set", f"`{version.lineage.training_set_sha256}`"

@@ -7,6 +7,7 @@ from typing import Any
 
 from config.words import counted
 from registry.reports.section import Section
+from registry.reports.strangers import known_as
 from trainers.compare.comparison import Comparison
 from trainers.compare.metrics.scale import Scale
 from trainers.compare.parts.slices import Slice
@@ -95,8 +96,9 @@ def teacher(recorded: Mapping[str, Any] | None, scale: Scale | None) -> Iterator
     behind = "behind" if found.gap > 0 else "ahead of"
     gap = "level with" if found.gap == 0 else f"{_number(scale, abs(found.gap))} {behind}"
     text = (
-        f"It learnt from `{found.teacher}` too and is {gap} it. The teacher's answers counted for {found.answered} training "
-        f"rows, and it labelled {counted(found.unlabelled, 'article')} that nobody had. What decided is the comparison above."
+        f"It learnt from `{known_as(found.teacher)}` too and is {gap} it. The teacher's answers counted for "
+        f"{found.answered} training rows, and it labelled {counted(found.unlabelled, 'article')} that nobody had. What decided "
+        "is the comparison above."
     )
     yield Section("Teacher", (text,), (), ("Figure", "Teacher", "This version"), rows)
 

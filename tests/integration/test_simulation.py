@@ -97,14 +97,19 @@ def test_at_each_moment_the_played_buffer_counts_what_the_daemon_counted_then(we
 
 def test_another_policy_makes_other_runs_and_nothing_live_is_written(weeks: Recorded, tmp_path: Path) -> None:
     before, champion = contents(weeks.settings.data_dir), weeks.world.champion()
-    rarer = policy(tmp_path, "trigger: {min_new_examples: 60, max_age_days: 30}\n", "rarer.yaml")
+    rarer = policy(tmp_path, "trigger: {min_new_examples: 60, max_age_days: 30}\nreview: {disagreement: false}\n", "rarer.yaml")
     watch = Watching()
     found = played(weeks, "current", rarer, watch=watch, periods=4)
     assert contents(weeks.settings.data_dir) == before
     assert weeks.world.champion() == champion
     current, other = found.policies
     assert (current.name, other.name) == ("current", "rarer")
-    assert other.differs == {"trigger.min_new_examples": (20, 60), "trigger.max_age_days": (3.0, 30.0)}
+    assert other.differs == {
+        "trigger.min_new_examples": (20, 60),
+        "trigger.max_age_days": (3.0, 30.0),
+        "review.disagreement": (True, False),
+    }
+    assert (current.labels_asked > 0, other.labels_asked) == (True, 0)
     assert 0 < len(other.runs) < len(current.runs)
     assert other.cpu_s == 2.0 * len(other.runs)
     assert other.mean_wait_days is not None

@@ -10,6 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from config.tasks import TaskSpec
+from tests.support.scored import topics
+from trainers.compare.apart import bounds_of
+from trainers.compare.apart import strata_of as strata_of_sizes
 from trainers.compare.metrics.catalog import find
 from trainers.compare.metrics.errors import MAE
 from trainers.compare.metrics.f1 import ACCURACY, MACRO_F1
@@ -19,11 +23,20 @@ from trainers.compare.sampling.drawing import points, stratified, systematic
 from trainers.compare.sampling.expected import Expected, of_errors, of_f1
 from trainers.compare.sampling.inclusion import AGREE, DIFFER, allocate, by_size, of_strata
 from trainers.compare.sampling.linearised import covariance, scored
+from trainers.compare.sampling.possible import possible
 from trainers.compare.sampling.skipped import with_skips
 
 LABELS = "abc"
 ANSWERS = st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS), st.sampled_from(LABELS))
 QUICK = settings(deadline=None, max_examples=30)
+
+
+NUMBERS = TaskSpec.model_validate(
+    {
+        "name": "mood", "kind": "regression", "backend": "transformer", "base_model": "minilm",
+        "dimensions": [{"name": "x", "low": 0, "high": 10}], "promotion": {"metric": "rmse", "improvement": "absolute"},
+    }
+)  # fmt: skip
 
 
 def named(column: list[str]) -> list[dict[str, str]]:
@@ -202,6 +215,51 @@ def test_no_answer_to_a_skipped_row_leaves_the_bounds(rows: list[tuple[tuple[str
     bounds = found.against.contrast(1.0, -1.0)[0], found.in_favour.contrast(1.0, -1.0)[0]
     assert bounds[0] - 1e-9 <= gain <= bounds[1] + 1e-9
     assert found.skipped == sum(skips)
+
+
+@QUICK
+@given(st.lists(st.tuples(ANSWERS, st.booleans()), min_size=6, max_size=16))
+def test_no_one_label_for_all_skipped_rows_leaves_the_bounds_of_macro_f1(
+    rows: list[tuple[tuple[str, str, str], bool]],
+) -> None:
+    task, design = topics(), Design.random(np.arange(len(rows)))
+    gold, ours, theirs = (named(list(column)) for column in zip(*(answers for answers, _skip in rows), strict=True))
+    known = [None if skip else target for target, (_answers, skip) in zip(gold, rows, strict=True)]
+    found = with_skips(MACRO_F1, known, ours, theirs, design, possible=possible(task, known, ours, theirs))
+    least, most = (side.contrast(1.0, -1.0)[0] for side in (found.against, found.in_favour))
+    both = with_skips(MACRO_F1, known, ours, theirs, design)
+    assert least <= both.against.contrast(1.0, -1.0)[0] + 1e-9
+    assert most >= both.in_favour.contrast(1.0, -1.0)[0] - 1e-9
+
+
+def test_a_rare_label_that_neither_model_gives_is_within_the_bounds() -> None:
+    gold = [*named(["a", "b"] * 30), {"label": "c"}, {"label": "c"}, *[None] * 6]
+    ours, theirs = named(["a", "b"] * 30 + ["c", "c"] + ["a"] * 6), named(["a", "b"] * 30 + ["a", "b"] + ["b"] * 6)
+    design = Design.of_strata(np.array([0] * 62 + [1] * 6), np.array([62.0, 60.0]), np.arange(68))
+    found = with_skips(MACRO_F1, gold, ours, theirs, design, possible=possible(topics(), gold, ours, theirs))
+    rare = [{"label": "c"} if target is None else target for target in gold]
+    gain = scored(MACRO_F1.pair(rare, ours, theirs), design).contrast(1.0, -1.0)[0]
+    assert found.against.contrast(1.0, -1.0)[0] <= gain + 1e-9
+    assert gain < with_skips(MACRO_F1, gold, ours, theirs, design).against.contrast(1.0, -1.0)[0]
+
+
+@pytest.mark.parametrize("end", [0.0, 10.0])
+def test_numbers_at_the_ends_of_their_range_are_within_the_bounds(end: float) -> None:
+    gold = [{"values": {"x": float(number % 7)}} for number in range(30)] + [None] * 5
+    ours = [{"values": {"x": number % 7 + 0.5}} for number in range(30)] + [{"values": {"x": 6.0}}] * 5
+    theirs = [{"values": {"x": number % 7 + 0.8}} for number in range(30)] + [{"values": {"x": 5.0}}] * 5
+    design, rmse = Design.random(np.arange(35)), find("rmse")
+    found = with_skips(rmse, gold, ours, theirs, design, possible=possible(NUMBERS, gold, ours, theirs))
+    filled = [{"values": {"x": end}} if target is None else target for target in gold]
+    gain = scored(rmse.pair(filled, ours, theirs), design).contrast(-1.0, 1.0)[0]
+    assert found.against.contrast(-1.0, 1.0)[0] - 1e-9 <= gain <= found.in_favour.contrast(-1.0, 1.0)[0] + 1e-9
+
+
+@QUICK
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.5, 1.0, 3.0]), min_size=1, max_size=40))
+def test_each_stratum_of_sizes_has_rows(sizes: list[float]) -> None:
+    bounds = bounds_of(np.array(sizes))
+    assert set(strata_of_sizes(np.array(sizes), bounds, numbers=True).tolist()) == set(range(len(bounds) + 1))
 
 
 def test_a_stratum_stands_for_the_rows_it_lost() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -32,11 +33,13 @@ def proof(
     looks: int = 1,
     seed: int = 1,
     run_id: str = RUN,
+    known: Collection[str] | None = None,
 ) -> tuple[About, pa.Table]:
     """Return the bundle of what the gate makes of a scores table."""
     seen = compare(
         task, run_id=run_id, champion_version=champion, opponent=champion or "baseline: most frequent label", scores=scores,
         candidate_latency=Latency(p50_ms=4.0, p99_ms=9.0), champion_latency=None, size_mib=87.5, looks=looks, seed=seed,
+        known=known,
     )  # fmt: skip
     asked = Circumstances(policy=task.promotion, champion_must_go=must_go, test_fraction=0.2)
     decision = asked.decide(seen)

@@ -54,6 +54,17 @@ def written(folder: Path, about: About, rows: pa.Table) -> tuple[Path, Recorded]
     return path, Recorded(about.run_id, sha256, len(content), rows.num_rows, 0, datetime.now(UTC), None)
 
 
+def test_rows_of_a_label_that_the_champion_does_not_know_are_compared_again(tmp_path: Path) -> None:
+    gold = ["a", "b", "c"] * (ROWS // 3)
+    champion = ["a" if label == "c" else label for label in gold]
+    about, rows = proof(topics(), labelled(gold, gold, champion), known={"a", "b", "other"})
+    assert about.comparison["known"] == ["a", "b"]
+    assert "labels that both know" in {one["name"] for one in about.comparison["slices"]}
+    assert checking.check(written(tmp_path, about, rows)[0], None, about.told).outcome == "equal"
+    earlier = about.model_copy(update={"comparison": {name: said for name, said in about.comparison.items() if name != "known"}})
+    assert checking.check(written(tmp_path, earlier, rows)[0], None, about.told).outcome == "equal"
+
+
 @pytest.mark.parametrize(
     ("column", "value", "figures"),
     [

@@ -17,7 +17,7 @@ from consumers.labelling import kept
 from consumers.labelling.choosing import draw, mix
 from consumers.labelling.choosing.ways import WAYS, Way
 from consumers.labelling.lanes import NEXT, Asked
-from consumers.labelling.offers import Next, Pool, Requested, Said
+from consumers.labelling.offers import Next, Pool, Said
 from consumers.labelling.queue import OnTheWay, queue
 from consumers.rows.eligibility import CHOSEN, INDEPENDENT, OF_PEOPLE, eligibility
 from trainers.learners.heads.validation.doubling import doubling
@@ -122,7 +122,7 @@ def test_the_lane_tells_why_and_leaves_out_what_is_labelled_or_asked_for_elsewhe
     drawn = [Next(sha(name), at_random=False, why="two labels are close") for name in "1234"]
     said = Said(sha("4"), "bob", {"label": "A"}, "e-4", CHOSEN)
     pool = Pool(
-        next=drawn, labelled=frozenset({sha("1"), sha("4")}), requested=[Requested("r", sha("2"))], said=[said]
+        next=drawn, labelled=frozenset({sha("1"), sha("4")}), kept_for_pairs=frozenset({sha("2")}), said=[said]
     )  # fmt: skip
     (item,) = queue(NEXT, pool, OnTheWay(), Asked("anna", 0.0))
     assert (item.text_sha256, item.why) == (sha("3"), "two labels are close")

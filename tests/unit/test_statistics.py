@@ -115,6 +115,7 @@ def test_required_rows_grow_with_looks() -> None:
 def test_no_number_of_rows_changes_an_answer_without_a_minimum_or_out_of_reach() -> None:
     assert statistics.required_rows(300, 0.02, 0.0) == 0
     assert statistics.required_rows(300, 0.02, math.inf) == 0
+    assert statistics.required_rows(0, math.inf, 0.04) == 0
 
 
 def test_five_thousand_rows_of_forty_labels_stay_quick_and_small() -> None:

@@ -40,7 +40,8 @@ def by_size(task: TaskSpec) -> bool:
 
 def bounds_of(sizes: Floats) -> tuple[float, ...]:
     """Return from which size on differences (rows,) are of the second stratum, the third, and so on; each stratum has rows."""
-    cuts = np.unique(np.quantile(sizes, _CUTS)) if len(sizes) else np.empty(0)
+    # At sizes that there are: between two of them a stratum would have none.
+    cuts = np.unique(np.quantile(sizes, _CUTS, method="higher")) if len(sizes) else np.empty(0)
     return tuple(float(cut) for cut in cuts if float(sizes.min()) < cut)
 
 

@@ -22,6 +22,7 @@ from trainers.compare.resampling.sums import PairedSums
 from trainers.compare.sampling.design import Design
 from trainers.compare.sampling.inclusion import Floats, Strata
 from trainers.compare.sampling.linearised import Scored
+from trainers.compare.sampling.possible import possible
 from trainers.compare.sampling.skipped import with_skips
 
 
@@ -55,7 +56,7 @@ def compare_asked(
     """
     policy, metric = task.promotion, catalog.of(task)
     design = Design.of_strata(strata, sizes, clusters)
-    found = with_skips(metric, gold, candidate, opponent, design)
+    found = with_skips(metric, gold, candidate, opponent, design, possible=possible(task, gold, candidate, opponent))
     z = NormalDist().inv_cdf(policy.confidence)
     gain, error = _gain(found.labelled, metric.scale)
     low, low_error = _gain(found.against, metric.scale)
@@ -68,6 +69,8 @@ def compare_asked(
     # Labels that all speak for one model have no spread among themselves: then what it would be between equal models counts.
     error_of_look = max(low_error, float(np.sqrt(np.mean(if_equal**2))))
     test = None if asked.test is None else asked.test.looked(low, error_of_look, enough=labelled >= policy.min_test_examples)
+    needed_test_rows = before.required_rows if before.asked is None else before.asked.needed_test_rows
+    about = {"only_label": only_label(gold), "test_rows": random, "needed_test_rows": needed_test_rows, "test": test}
     return before.model_copy(
         update={
             "rows": labelled,
@@ -87,7 +90,7 @@ def compare_asked(
             ),
             "same_answers": Answers([], candidate, opponent).alike,
             "looks": looks,
-            "asked": asked.model_copy(update={"only_label": only_label(gold), "test_rows": random, "test": test}),
+            "asked": asked.model_copy(update=about),
         }
     )
 

@@ -22,7 +22,7 @@ from trainers.compare.metrics.scale import MaybeInfinite, Scale
 from trainers.compare.parts.by_label import LabelMeasures, measures_of
 from trainers.compare.parts.dimensions import DimensionScores, dimension_slices, scores_of
 from trainers.compare.parts.signals import as_numbers, as_texts_with_labels, signal_slices
-from trainers.compare.parts.slices import OVERLAP, Slice, label_slices, of_known_labels, places_of, slice_of, slices_of
+from trainers.compare.parts.slices import OVERLAP, Slice, label_slices, labels_of, of_known_labels, places_of, slice_of, slices_of
 from trainers.compare.probabilities import Probabilities, sureness
 from trainers.compare.readiness import Readiness
 from trainers.compare.reading import reading_of
@@ -61,6 +61,8 @@ class Asked(BaseModel):
     """The label that all rows carry; empty where they carry several."""
     test_rows: int = 0
     """Random test rows beside them."""
+    needed_test_rows: int = 0
+    """Random test rows that would have decided without them, by the run's own comparison."""
     test: PairTest | None = None
     """Where the test of the pair stands; None: of a release that counted looks as at random test rows."""
 
@@ -121,6 +123,8 @@ class Comparison(BaseModel):
     """Both models in each dimension, or in the score of each signal, on the deciding rows; empty where answers are no numbers."""
     labels: tuple[LabelMeasures, ...] = ()
     """Both models on each label of the deciding rows, the most frequent first; empty where a text has one. Of signals: tags."""
+    known: tuple[str, ...] | None = None
+    """Labels of the deciding rows that the champion can answer; None where it can answer them all, or does not tell."""
     candidate_latency: Latency | None = None
     champion_latency: Latency | None = None
     size_mib: float = 0.0
@@ -199,8 +203,10 @@ def compare(
     numbers, labelled = (as_numbers(deciding), as_texts_with_labels(deciding)) if task.signals else (deciding, deciding)
     needed = 0.0 if champion_version is None else required_gain(policy, champion_score, metric.scale)
     places = places_of(scores, test, {guard.slice for guard in policy.slices})
+    shared = None
     if known is not None and 0 < len(both := of_known_labels(task, deciding, test, known)) < len(test):
         places[OVERLAP] = both
+        shared = tuple(sorted(labels_of(task, deciding).intersection(known)))
     parts = Parts(metric, read, scores, answers, test, stories, places, signals=bool(task.signals), seed=seed)
     return Comparison(
         task=task.name,
@@ -240,6 +246,7 @@ def compare(
         abstain_below=task.abstain_below,
         dimensions=scores_of(numbers, names),
         labels=measures_of(labelled),
+        known=shared,
         candidate_latency=candidate_latency,
         champion_latency=champion_latency,
         size_mib=size_mib,

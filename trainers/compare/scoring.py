@@ -20,6 +20,8 @@ ROLES = ("test", "anchor", "corrections")
 """Roles of rows that are scored, never learnt from."""
 _BATCH_ROWS = 64
 _KEPT_SCORES = 10
+_KEPT_SCORES_OF_SEVERAL = 200
+"""Where a text may have several labels, the probability of each counts for calibration, of those near 0 too."""
 _WARM_UP_TEXTS = 5
 _TIMED_TEXTS = 300
 _TIMING_BUDGET_S = 20.0
@@ -52,9 +54,7 @@ def score(
         theirs = ours if opponent is None else opponent.predict(batch)
         for text, *compared in zip(batch, golds, ours, theirs, strict=True):
             for column, one in zip(columns.values(), align(text, compared), strict=True):
-                column.append(
-                    json.dumps({**one, "scores": _highest(one["scores"])} if "scores" in one else one, ensure_ascii=False)
-                )
+                column.append(json.dumps({**one, "scores": _highest(one)} if "scores" in one else one, ensure_ascii=False))
         report(start + len(batch), len(texts))
     told = [name for name in _COLUMNS if name in rows.column_names]
     scores = rows.select(told).append_column(LENGTH, pa.array(map(len, texts), pa.int32()))
@@ -69,9 +69,9 @@ def gold_of(target: str, scope: Sequence[str] | None) -> dict[str, Any]:
     return gold if scope is None else {**gold, "scope": scope}
 
 
-def _highest(scores: Mapping[str, float]) -> dict[str, float]:
+def _highest(answer: Mapping[str, Any]) -> dict[str, float]:
     """Return an answer's first scores, the highest: a model of many labels gives one for each, for every row."""
-    return dict(islice(scores.items(), _KEPT_SCORES))
+    return dict(islice(answer["scores"].items(), _KEPT_SCORES_OF_SEVERAL if "labels" in answer else _KEPT_SCORES))
 
 
 def time_answers(

@@ -87,9 +87,9 @@ def required_rows(rows: int, standard_error: float, required_gain: float, *, loo
     From variance ~ 1/rows: rows * (z * standard_error / required_gain)^2. It grows with `looks` as `alpha_at` shrinks. At
     accuracy 0.80 and a minimum of 4 points this gives about 330, 540 and 910 rows at 9, 15 and 25 % discordant answers. A
     true gain of 1.5 times the minimum then passes with probability Phi(z / 2) >= 0.87. 0 when no number of rows changes the
-    answer: no minimum, or one out of reach.
+    answer: no minimum, or one out of reach; nor without rows, which tell nothing of the spread.
     """
-    if required_gain <= 0.0 or math.isinf(required_gain):
+    if rows == 0 or required_gain <= 0.0 or math.isinf(required_gain) or math.isinf(standard_error):
         return 0
     z = -NormalDist().inv_cdf(alpha_at(looks))
     return math.ceil(rows * (z * standard_error / required_gain) ** 2)

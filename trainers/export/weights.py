@@ -13,7 +13,7 @@ from trainers.hardware import Hardware, native_bf16
 
 @dataclass(frozen=True, slots=True)
 class Bf16:
-    """The weights in bf16, wherever the model is opened."""
+    """The weights in bf16, on processors like the one that it was built on."""
 
     retreats: int = 0
 

@@ -70,6 +70,8 @@ class LabelRow:
     """Of feedback; None for a label."""
     is_made: bool = False
     """Whether rules or a language model gave it."""
+    asked_text: str | None = None
+    """SHA-256 of its text where it answers a request to tell two models apart; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,12 @@ def _stored(tables: Tables, task: str | None = None, *, after_seq: int = 0) -> l
 
 def _label(tables: Tables, label_id: str) -> LabelRow | None:
     """Return an example by its id; None where there is none."""
-    columns = ["row_id", "task", "text", "target", "article_id", "verdict", "origin"]
+    columns = ["row_id", "task", "text", "target", "article_id", "verdict", "origin", "request", "text_sha256"]
     for row in tables.scan("examples", columns, f"row_id = {quoted(label_id)}").to_pylist():
         target = json.loads(row["target"])
         is_made = row["origin"] in MADE
-        return LabelRow(row["row_id"], row["task"], row["text"], target, row["article_id"], row["verdict"], is_made)
+        asked = row["text_sha256"] if row["request"] else None
+        return LabelRow(row["row_id"], row["task"], row["text"], target, row["article_id"], row["verdict"], is_made, asked)
     return None
 
 

@@ -144,7 +144,7 @@ def _draw_next(desk: Desk, wanted: int, *, quiet: bool) -> None:
     """Choose what to label next, and say by what. Raises `UserError` where no article can be chosen."""
     from daemon.operations import drawing_next  # noqa: PLC0415 - heavy
 
-    requested = {one.text_sha256 for one in desk.registry.pools.asked(desk.task.name) if one.text_sha256 is not None}
+    requested = desk.registry.pools.kept_texts(desk.task.name)
     made = drawing_next.draw(
         desk.settings, desk.task, desk.buffer, requested=requested, count=wanted, now=desk.registry.clock()
     )  # fmt: skip

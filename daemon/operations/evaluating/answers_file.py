@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from config.files.durable import write_atomic
 from daemon.operations.evaluating.evaluate import Found
 
 SUFFIXES = (".jsonl", ".csv")
+_OWN = frozenset({"row", "text", "gold"})
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins so for a formula."""
 
@@ -30,7 +31,8 @@ def check(path: Path) -> None:
 def write(path: Path, found: Found) -> int:
     """Write a line per row, the whole file at once or not at all; return how many.
 
-    Fields: `row` (its number in the file), `text`, `gold`, and the answer of each model under its name. In a table the last are
+    Fields: `row` (its number in the file), `text`, `gold`, and the answer of each model under its name; under `model:NAME` where
+    another field is called so, with a number where both are one model. In a table the last are
     JSON, and a text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     lines = list(_lines(found))
@@ -39,7 +41,7 @@ def write(path: Path, found: Found) -> int:
     else:
         buffer = io.StringIO()
         writer = csv.DictWriter(buffer, fieldnames=list(lines[0]), lineterminator="\n")
-        writer.writeheader()
+        writer.writerow({name: _cell(name) for name in lines[0]})
         writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
         content = buffer.getvalue()
     write_atomic(path, content.encode("utf-8", "backslashreplace"))
@@ -47,12 +49,20 @@ def write(path: Path, found: Found) -> int:
 
 
 def _lines(found: Found) -> Iterator[dict[str, Any]]:
-    names = [model.name for model in found.evaluation.models]
+    names = _fields([model.name for model in found.evaluation.models])
     columns = ["opponent", "candidate"][-len(names) :]
     texts = found.rows.table["text"].to_pylist()
     for number, text, row in zip(found.rows.lines, texts, found.scores.to_pylist(), strict=True):
         answers = {name: json.loads(row[column]) for name, column in zip(names, columns, strict=True)}
         yield {"row": number, "text": text, "gold": json.loads(row["gold"]), **answers}
+
+
+def _fields(names: Sequence[str]) -> list[str]:
+    fields: list[str] = []
+    for name in names:
+        field = f"model:{name}" if name in _OWN else name
+        fields.append(f"{field} (2)" if field in fields else field)
+    return fields
 
 
 def _cell(value: object) -> object:

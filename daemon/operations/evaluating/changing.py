@@ -25,7 +25,6 @@ from daemon.views.models.changes import Changes
 from daemon.views.models.versions import Diff
 from registry.artifacts.open import open_store
 from trainers.job import spec as job_spec
-from trainers.learners.opening import open_model
 
 _MOST_ASKED = 2_000
 """Held-out rows that both are asked, the newest."""
@@ -70,16 +69,19 @@ def _asked(
     bad: Callable[[BadRow], None], report: Callable[[int, int], None],
 ) -> Changes:  # fmt: skip
     models = evaluate.models_of(settings, (left, right))
-    task = evaluate.task_of(settings, models, None)
+    seen_before = evaluate.known(settings, evaluate.task_of(settings, models, None), models)
+    # With the labels in force: another name for what a label says is no change.
+    task = seen_before.task
     if plan is not None:
         file = plan(task)
-        rows = read(file, evaluate.known(settings, task, models), with_learnt=False, bad=bad).table
+        rows = read(file, seen_before, with_learnt=False, bad=bad).table
         of = f"{counted(rows.num_rows, 'row')} of {file.source.path.name} that neither has learnt from"
     else:
         rows = _held_out(settings, task, models)
         of = f"{counted(rows.num_rows, 'held-out row')} that neither has learnt from, the newest"
-    opened = [open_model(model.folder, settings.training) for model in models]
-    scores = evaluate.scored(task, opened, rows, report).rename_columns({"candidate": "after", "opponent": "before"})
+    models_in_force = evaluate.opened(settings, task, models)
+    scores = evaluate.scored(task, models_in_force, rows, report)
+    scores = scores.rename_columns({"candidate": "after", "opponent": "before"})
     texts = dict(zip(rows["example_id"].to_pylist(), rows["text"].to_pylist(), strict=True))
     told = scores.select(["example_id", "gold", "before", "after"]).to_pylist()
     return changes.of_answers(told, texts, before=left, after=right, of=of, limit=limit)

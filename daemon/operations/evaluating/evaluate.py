@@ -33,7 +33,7 @@ from trainers.compare.in_force import with_labels_in_force
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.metric import KnowsLabels
 from trainers.learners.catalog import learner_for
-from trainers.learners.opening import described, open_model
+from trainers.learners.opening import described, open_model, usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,7 @@ def evaluate(
     seen_before = known(settings, task, models)
     task = seen_before.task
     rows = read(found, seen_before, with_learnt=with_learnt, bad=bad)
-    opened = [
-        with_labels_in_force(open_model(model.folder, settings.training), task, model.description.labels) for model in models
-    ]
-    scores = scored(task, opened, rows.table, report)
+    scores = scored(task, opened(settings, task, models), rows.table, report)
     names = [model.name for model in models]
     seen = compare(
         task, run_id="", champion_version=names[0] if len(models) > 1 else None, opponent=names[0], scores=scores,
@@ -167,11 +164,20 @@ def known(settings: Settings, task: TaskSpec, models: Sequence[Candidate]) -> Kn
         return Known.of(in_force, buffer.examples_by_text(task.name) if learnt else {}, learnt)
 
 
-def scored(task: TaskSpec, opened: Sequence[Predictor], rows: pa.Table, report: Callable[[int, int], None]) -> pa.Table:
-    """Return what one or two models answer to rows: `gold`, `candidate` (the last of them) and `opponent`, as JSON."""
-    candidate = opened[-1]
-    opponent = opened[0] if len(opened) > 1 else None
-    return scoring.score(candidate, opponent, rows, align=learner_for(task).aligner(candidate), report=report)
+def opened(settings: Settings, task: TaskSpec, models: Sequence[Candidate]) -> list[Predictor]:
+    """Return models that answer with the labels that `task` has in force. Raises `RunFailedError` where one cannot be used."""
+    return [with_labels_in_force(open_model(model.folder, settings.training), task, model.description.labels) for model in models]
+
+
+def scored(task: TaskSpec, models: Sequence[Predictor], rows: pa.Table, report: Callable[[int, int], None]) -> pa.Table:
+    """Return what one or two models answer to rows: `gold`, `candidate` (the last of them) and `opponent`, as JSON.
+
+    Raises `RunFailedError` where a model computes what is no answer.
+    """
+    candidate = models[-1]
+    opponent = models[0] if len(models) > 1 else None
+    with usable():
+        return scoring.score(candidate, opponent, rows, align=learner_for(task).aligner(candidate), report=report)
 
 
 def _figures(task: TaskSpec, scores: pa.Table, answers: Answers, models: int, seed: int) -> list[Figure]:

@@ -59,7 +59,12 @@ def export(
         chosen = formats.find(as_format, name, published)
         described = describe(published)
         licence = licences.licence_of(described, published)
-        usage = chosen.usage(described).replace("MODEL", called or folder.name)
+        usage = chosen.usage(described)
+        if called is not None and chosen.opens_folders:
+            # What opens this format takes no name of the Hub.
+            fetched = f'\nfrom huggingface_hub import snapshot_download\n\nfolder = snapshot_download("{called}")\n'
+            usage = fetched + usage.replace('"MODEL/', 'f"{folder}/').replace('"MODEL"', "folder")
+        usage = usage.replace("MODEL", called or folder.name)
         handed = Handed(described, chosen.name, chosen.library, licence, licences.base_id(described), usage)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.errors import UserError
+from config.errors import PerennialError, UserError
 from perennial_artifact.description import Description, describe
+from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.layout import (
     FORMAT,
     HEAD_FOLDER,
@@ -36,6 +38,8 @@ class Format:
     """Writes the published folder into a new one."""
     usage: Callable[[Description], str]
     """Python that opens what was written, from `MODEL`, and asks it."""
+    opens_folders: bool = False
+    """Whether these lines open a folder only, and no name of the Hub."""
 
 
 def _of(*formats: str) -> Callable[[Path, Description], bool]:
@@ -131,17 +135,33 @@ print(model([read["input_ids"], read["attention_mask"]])[0])
 def _write_onnx(published: Path, target: Path) -> None:
     from trainers.handing.graphs import write_onnx  # noqa: PLC0415 - heavy
 
-    write_onnx(published, target)
+    with _convertible("onnx"):
+        write_onnx(published, target)
 
 
 def _write_openvino(published: Path, target: Path) -> None:
     from trainers.handing.graphs import write_openvino  # noqa: PLC0415 - heavy
 
-    write_openvino(published, target)
+    with _convertible("openvino"):
+        write_openvino(published, target)
+
+
+@contextmanager
+def _convertible(form: str) -> Iterator[None]:
+    """Say that a model cannot be converted. Raises `UserError`."""
+    try:
+        yield
+    except (PerennialError, OSError, ImportError, MemoryError, UnusableError):
+        raise
+    except Exception as error:  # whatever a converter raises for an architecture that it does not know
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        message = f"this model could not be converted to {form} ({type(error).__name__}: {first}); take another --format"
+        raise UserError(message) from error
 
 
 _FORMATS = (
-    Format(AS_PUBLISHED, "perennial", lambda _folder, _described: True, writing.write_as_published, _as_published),
+    Format(AS_PUBLISHED, "perennial", lambda _folder, _described: True, writing.write_as_published, _as_published,
+           opens_folders=True),
     Format(
         "hf", "transformers", _of(writing.TAGGING_FORMAT, writing.FIRST_CLASSIFIER_FORMAT, *_SENTENCES),
         writing.write_transformers, _pipeline,
@@ -149,10 +169,13 @@ _FORMATS = (
     Format(
         "sentence-transformers", "sentence-transformers", _in_sentence_transformers, writing.write_plain, _encode
     ),
-    Format("onnx", "onnx", _of(writing.TAGGING_FORMAT, writing.FIRST_CLASSIFIER_FORMAT, *_SENTENCES), _write_onnx, _run_onnx),
+    Format(
+        "onnx", "onnx", _of(writing.TAGGING_FORMAT, writing.FIRST_CLASSIFIER_FORMAT, *_SENTENCES), _write_onnx, _run_onnx,
+        opens_folders=True,
+    ),
     Format(
         "openvino", "openvino", _of(writing.TAGGING_FORMAT, writing.FIRST_CLASSIFIER_FORMAT, *_SENTENCES), _write_openvino,
-        _run_openvino,
+        _run_openvino, opens_folders=True,
     ),
     Format("spacy", "spacy", _of("spacy-ner", writing.CURATED_FORMAT), writing.write_spacy, _load),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from trainers.learners.reading_length import MINILM
 MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
 _README = "README.md"
 _FENCE = "---"
+_BETWEEN = re.compile(r"[^a-z0-9.]+")
+_NOT_WRITTEN = frozenset({"gnu", "licence", "license", "the", "version"})
 
 
 def base_id(described: Description) -> str:
@@ -68,4 +71,10 @@ def _of_pipeline(folder: Path) -> str | None:
 
 def _named(content: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
     found = content.get("license") if isinstance(content, dict) else None
-    return found.strip().lower() if isinstance(found, str) and found.strip() else None
+    return _as_hubs_write(found) if isinstance(found, str) and found.strip() else None
+
+
+def _as_hubs_write(licence: str) -> str | None:
+    """Return a licence as hubs write it: `CC BY-SA 4.0` is `cc-by-sa-4.0` there, and `GNU GPL 3.0` is `gpl-3.0`."""
+    parts = _BETWEEN.split(licence.lower())
+    return "-".join(part for part in parts if part and part not in _NOT_WRITTEN) or None

@@ -113,6 +113,8 @@ class Playing:
         self._quality.passed(world.clock(), champion)
         if not run.finished:
             return None
+        # Nobody answers here; that they are open tells what people would have been asked.
+        world.cycle.want_labels()
         self.note(run, None if run.kind == "refresh" else waited)
         world.tidy()
         return run

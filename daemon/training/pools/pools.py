@@ -81,6 +81,11 @@ class Pools:
         self._considered: dict[str, str] = {}
         """Of each task the run that was last asked whether labels could tell its models apart."""
 
+    def consider(self) -> None:
+        """Open a pool for each task whose newest verdict wants one."""
+        for name, task in self._tasks().items():
+            self._consider(name, task)
+
     def _consider(self, name: str, task: TaskSpec) -> None:
         """Ask once whether the newest verdict of a task wants a pool. From the record, so that a crash behind it loses none."""
         newest = self._registry.runs.newest_decided(name)
@@ -110,6 +115,9 @@ class Pools:
         if any(reason.startswith(PAUSED) for reason in run.reasons):
             # It waits for a guard, of which labels where both models differ say nothing.
             return
+        alias = self._registry.versions.champion(run.task)
+        if alias is None or alias.version != champion:
+            return
         if not (task.review.disagreement and is_weighable(task)):
             return
         for older in self._registry.pools.unclosed():
@@ -126,8 +134,7 @@ class Pools:
 
     def step(self, busy: Callable[[], bool]) -> None:
         """Advance every pool as far as possible while the daemon is not `busy`; then let labels train that nobody waits for."""
-        for name, task in self._tasks().items():
-            self._consider(name, task)
+        self.consider()
         closed = False
         for pool in self._registry.pools.unclosed():
             if busy():
@@ -301,6 +308,8 @@ class Pools:
         for kept in (self._failures, self._looked_for, self._answers):
             kept.pop(pool.pool_id, None)
         shutil.rmtree(self._pair.folder(pool), ignore_errors=True)
+        # A newer pair may have waited for this one to end.
+        self._considered.pop(pool.task, None)
         log.info("pool.closed", outcome=outcome, reason=reason, next="its labels train from now on")
 
     def _release(self, *, at_once: bool) -> None:

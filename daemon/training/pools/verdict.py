@@ -57,7 +57,7 @@ def decided(registry: Registry, pool: Pool, task: TaskSpec, found: Look, setting
 def finished(registry: Registry, pool: Pool, task: TaskSpec, settings: Settings, *, fencing_token: int) -> Run | None:
     """Record a look that had moved the alias before the daemon was killed; None where none had, or its evidence is gone."""
     run = registry.runs.get(pool.run_id)
-    moves = [one for one in registry.versions.history(pool.task) if one.to_version == pool.candidate]
+    moves = [one for one in registry.versions.history(pool.task) if one.to_version == pool.candidate and one.kind == "promote"]
     if run.verdict != "insufficient_evidence" or not moves or moves[-1].actor != promoting.ACTOR:
         return None
     try:

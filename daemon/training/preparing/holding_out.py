@@ -34,7 +34,10 @@ def retire(buffer: BufferWriter, registry: Registry, tasks: Mapping[str, TaskSpe
     """Let test rows train that have judged models and lie behind the window, in tasks that have enough newer ones.
 
     The oldest of them become the anchor set first, until it is full: what measures forgetting never trains.
+
+    Rows of a task stay while people label for a pair of its models: each look at the pair counts them.
     """
+    judging = {pool.task for pool in registry.pools.unclosed()}
 
     def judged(task: str, row_ids: Collection[str]) -> Collection[str]:
         return {row_id for row_id, looks in registry.looks.count(task, row_ids).items() if looks}
@@ -43,7 +46,9 @@ def retire(buffer: BufferWriter, registry: Registry, tasks: Mapping[str, TaskSpe
         for task in tasks.values():
             if registry.versions.champion(task.name) is not None and (rows := buffer.build_anchor(task)):
                 log.info("anchor.joined", of=task.name, rows=rows)
-        ready = {name: task for name, task in tasks.items() if _has_enough(task, buffer, registry, settings)}
+        ready = {
+            name: task for name, task in tasks.items() if name not in judging and _has_enough(task, buffer, registry, settings)
+        }
         found = buffer.retire(ready, judged) if ready else []
     except Exception as error:
         if of_the_machine(error):

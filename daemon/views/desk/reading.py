@@ -101,7 +101,8 @@ def see(task: TaskSpec, annotator: str, *, registry: Registry, buffer: BufferRea
     ]
     draw = kept.read(settings.next_labels_dir, Draw, task.name)
     whole = replace(
-        queues.with_what_is_on_the_way(pool, way), requested=requested, doubted=_doubted(task.name, done, settings),
+        queues.with_what_is_on_the_way(pool, way), requested=requested,
+        kept_for_pairs=registry.pools.kept_texts(task.name), doubted=_doubted(task.name, done, settings),
         next=[] if draw is None else [Next(one.text_sha256, one.way == "random", one.why) for one in draw.picks],
     )  # fmt: skip
     asked, gain = Asked(annotator, settings.desk.double_share), () if draw is None else draw.gain

@@ -78,7 +78,13 @@ def of(settings: Settings, registry: Registry, buffer: BufferReader, name: str) 
 
 def _in_words(found: recomputing.Recomputed) -> str:
     version, was, now = found.about.version, found.about.gate.verdict, found.words.verdict
-    if not found.corrected:
+    if found.about.erased and not found.corrected:
+        rows = counted(found.about.erased, "erased row")
+        would = (
+            f"the verdict is the same: {was}" if was == now else f"the verdict would be {now}; it was {was}. No alias was moved"
+        )
+        return f"{version}: without {rows} {would}."
+    if not found.corrected and was == now:
         return f"{version}: no label that it was decided on was corrected since, so the verdict is the same: {was}."
     labels = counted(found.corrected, "corrected label")
     if was == now:

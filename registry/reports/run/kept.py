@@ -41,8 +41,11 @@ class Reports:
         self._watts = watts_per_core
 
     def write(self, registry: Registry, run: Run) -> None:
-        """Write and keep the report of a run, which may be given as it is about to be recorded."""
-        self._keep(registry, run, of_left.of_folder(self._runs_dir / run.run_id))
+        """Write and keep the report of a run, which may be given as it is about to be recorded.
+
+        A later verdict changes what is said, and nothing of what the run has left: its folder may be gone by then.
+        """
+        self._keep(registry, run, self._left(run))
 
     def render(self, registry: Registry, run: Run, form: Format) -> bytes:
         """Return the report of any run as it is known now, also of one under way; keep nothing.

@@ -94,6 +94,12 @@ def of_known_labels(task: TaskSpec, deciding: Answers, test: Where, known: Colle
     return test[[names.issuperset(kind.labels(gold)) for gold in deciding.gold]] if len(test) else test
 
 
+def labels_of(task: TaskSpec, deciding: Answers) -> frozenset[str]:
+    """Return the labels that deciding rows carry."""
+    kind = kinds.get(task.kind)
+    return frozenset(name for gold in deciding.gold for name in kind.labels(gold))
+
+
 def slices_of(metric: Metric, read: Reading, places: Mapping[str, Where]) -> Iterator[Slice]:
     """Yield the slices of `places_of` with enough rows. All rows were `read`."""
     for name, where in places.items():

@@ -62,6 +62,11 @@ def scored(paired: PairedSums | FoldedSums, design: Design, expected: Expected |
     return Scored(scores, covariance(influences, design))
 
 
+def influences(paired: PairedSums, counts: Floats) -> Floats:
+    """Return how much one more of each unit moves both scores (units, 2) where the units count `counts` (units,)."""
+    return _linear(paired, counts, np.ones(len(paired)), None)[1]
+
+
 def _linear(paired: PairedSums, counts: Floats, trust: Floats, expected: Expected | None) -> tuple[Floats, Floats]:
     """Return both scores (2,) of units that count `counts`, and the influence of each unit on them (units, 2)."""
     scores, influences = np.empty(2), np.empty((len(paired), 2))
