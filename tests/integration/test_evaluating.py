@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,12 @@ import yaml
 from sklearn.metrics import accuracy_score, f1_score
 from typer.testing import CliRunner
 
+from config.errors import RunFailedError
 from config.settings import environment_of, load_settings
 from daemon.cli.main import app
+from daemon.operations.evaluating import evaluate
+from daemon.operations.evaluating.rows import Known
+from perennial_artifact.errors import UnusableError
 from registry.store import Registry
 from tests.support.cycles import NAME, World
 from tests.support.registries import LINEAGE
@@ -214,3 +218,28 @@ def test_without_a_file_and_held_out_rows_diff_says_why_and_tells_the_rest(judge
     assert found["changes"] is None
     assert "held-out row" in found["not_asked"]
     assert "counts.learnt_with_parents" in {one["key"] for one in found["differences"]}
+
+
+def test_another_name_for_what_a_label_says_is_no_change(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = judged.file("renamed.jsonl", judged.rows)
+    before, known = told("models", "diff", FIRST, SECOND, file)["changes"]["changed"], evaluate.known
+
+    def merged(*given: Any) -> Known:
+        found = known(*given)
+        return replace(found, task=found.task.model_copy(update={"renames": {"WEATHER": "SPORT", "MARKETS": "SPORT"}}))
+
+    monkeypatch.setattr(evaluate, "known", merged)
+    found = told("models", "diff", FIRST, SECOND, file)["changes"]
+    assert (found["changed"], found["better"]) == (0, 0) < (before, before)
+    assert told("compare", FIRST, SECOND, file)["answers_differ"] == 0
+
+
+def test_a_model_that_computes_no_numbers_is_named(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def predict(self, _texts: Sequence[str]) -> list[dict[str, Any]]:
+            message = "its numbers are not finite"
+            raise UnusableError(message)
+
+    monkeypatch.setattr(evaluate, "opened", lambda *_given: [Broken()])
+    done = CliRunner().invoke(app, ["evaluate", SECOND, str(judged.file("broken.jsonl", judged.rows))])
+    assert isinstance(done.exception, RunFailedError)

@@ -10,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.events.schemas import Erase
+from daemon.training.preparing import holding_out
 from daemon.views.task import pairs
-from registry import promotion
+from registry import lineage, promotion
 from registry.database.schema import versions
 from registry.removal import collection, erasure
 from tests.support.pairs import NAME, Undecided, says, truth, with_review
@@ -174,6 +175,62 @@ def test_a_newer_candidate_takes_over_unless_people_have_begun(news: Undecided) 
     news.desk().say("disagreement", items[0].item, {"label": "A"})
     news.compare()
     assert [pool.pool_id for pool in news.registry.pools.unclosed()] == [newer.pool_id]
+    news.cycle._pools._close(newer, "kept", "it was no better")
+    news.cycle.step()
+    assert [pool.run_id for pool in news.registry.pools.unclosed()] == [news.registry.runs.newest_decided(NAME)]
+
+
+def test_random_test_rows_alone_count_for_the_next_run_whatever_a_look_counted(news: Undecided) -> None:
+    news.disagree(60, 100)
+    run = news.compare()
+    before = news.registry.runs.past(NAME)
+    news.answer(lambda text: "AB"[int(text.rsplit(" ", 1)[1]) % 2])
+    news.cycle.step()
+    looked = news.registry.runs.get(run.run_id)
+    assert looked.comparison is not None
+    assert looked.comparison["rows"] > looked.comparison["asked"]["test_rows"] == before.undecided_rows
+    assert looked.comparison["asked"]["needed_test_rows"] == before.undecided_required
+    assert looked.verdict == "insufficient_evidence"
+    after = news.registry.runs.past(NAME)
+    assert (after.undecided_rows, after.undecided_required) == (before.undecided_rows, before.undecided_required)
+
+
+def test_what_is_drawn_for_a_later_batch_is_asked_for_in_no_other_lane(news: Undecided) -> None:
+    news.disagree(60, 100)
+    news.compare()
+    drawn = news.registry.pools.kept_texts(NAME)
+    assert drawn > {item.item for item in news.look("anna", "disagreement", limit=1000).items}
+    held = news.look("anna", "audit", limit=1000).items
+    assert not drawn & {item.item for item in held}
+
+
+def test_test_rows_stay_while_people_label_for_a_pair_that_they_judge(news: Undecided, monkeypatch: pytest.MonkeyPatch) -> None:
+    news.disagree(60, 100)
+    monkeypatch.setattr(holding_out, "_has_enough", lambda *_given: True)
+    asked: list[set[str]] = []
+    monkeypatch.setattr(type(news.buffer), "retire", lambda _self, ready, _judged: asked.append(set(ready)) or [])
+    holding_out.retire(news.buffer, news.registry, news.tasks, news.settings.enrich)
+    news.compare()
+    assert news.pool().state == "open"
+    asked.clear()
+    holding_out.retire(news.buffer, news.registry, news.tasks, news.settings.enrich)
+    assert asked == []
+
+
+def test_a_correction_of_a_label_that_was_asked_for_marks_the_verdict(news: Undecided) -> None:
+    news.disagree(60, 100)
+    run = news.compare()
+    news.answer(truth)
+    news.cycle.step()
+    rows = rows_of(news.settings.buffer_dir, "examples", ["row_id", "request", "text_sha256"]).to_pylist()
+    asked = [row for row in rows if row["request"]]
+    label = news.buffer.labels.find(asked[0]["row_id"])
+    assert label is not None
+    assert label.asked_text == asked[0]["text_sha256"]
+    found = lineage.decided_on(
+        news.registry, news.settings.evidence_dir, {label.label_id: label.asked_text, "nobody": None, "other": "f" * 64}
+    )
+    assert found == {label.label_id: [run.run_id], "nobody": [], "other": []}
 
 
 def test_a_champion_that_was_changed_by_hand_ends_the_pair(news: Undecided) -> None:

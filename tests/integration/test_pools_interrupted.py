@@ -11,6 +11,7 @@ import pytest
 
 from daemon.training.pools import pools, verdict
 from daemon.training.pools.pair import Pair
+from registry import promotion
 from registry.evidence import bundle, checking, names
 from registry.people.pools import Pools
 from tests.support.pairs import NAME, Undecided, truth, undecided
@@ -167,5 +168,16 @@ def test_a_disk_that_stays_full_ends_no_pair(news: Undecided, monkeypatch: pytes
             news.clock.forward(pools._TRY_AGAIN.total_seconds())
     assert news.pool().state == "open"
     assert len(news.buffer.withheld()) == 20
+    news.cycle.step()
+    check_decided_once(news, run.run_id)
+
+
+def test_a_pin_behind_a_crash_hides_no_promotion(news: Undecided, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = news.compare()
+    news.answer(truth)
+    with monkeypatch.context() as patched:
+        patched.setattr(verdict.promoting, "move_alias", killed_after(verdict.promoting.move_alias))
+        killed(news)
+    promotion.pin(news.registry, NAME, actor="ann", reason="hold it")
     news.cycle.step()
     check_decided_once(news, run.run_id)

@@ -187,6 +187,19 @@ def test_of_very_many_scores_the_highest_are_kept() -> None:
     assert len(kept["scores"]) < 50
 
 
+def test_of_texts_with_several_labels_every_probability_is_kept_for_calibration() -> None:
+    class Knows:
+        def predict(self, texts: Sequence[str]) -> list[dict[str, object]]:
+            return [{"labels": ["tag-0"], "scores": {f"tag-{n}": 1 / (n + 1) for n in range(60)}} for _ in texts]
+
+    rows = labelled(["tag-0"] * 3, ["a"] * 3, ["a"] * 3).drop_columns(["candidate", "opponent", "gold"])
+    rows = rows.append_column("target", pa.array([json.dumps({"labels": ["tag-0"]})] * 3))
+    rows = rows.append_column("text", pa.array(["x", "y", "z"]))
+    rows = rows.append_column("scope", pa.nulls(3, pa.list_(pa.string())))
+    scored = scoring.score(Knows(), Knows(), rows, align=lambda _text, targets: targets)
+    assert len(json.loads(scored["candidate"][0].as_py())["scores"]) == 60
+
+
 @pytest.mark.parametrize(
     ("opponent", "words"),
     [("desk/v3", "desk/v3"), ("baseline: untouched blank:en", "the baseline (untouched blank:en)")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from daemon.mirroring.mirror import metrics_of
+from daemon.mirroring.mirror import _metric_name, metrics_of
+from daemon.operations.handing.licences import _as_hubs_write
 from perennial_artifact.description import Description, Input
 from registry.reports.model_card import UNKNOWN, Handed, readme
+from registry.reports.strangers import is_on_a_hub, known_as
 from registry.store import Registry
 from tests.support.registries import LINEAGE, TASK, Clock
 from trainers.compare.comparison import Comparison
@@ -81,3 +84,34 @@ def test_a_mirror_has_the_scores_and_those_of_each_part(registry: Registry) -> N
     assert found["macro_f1"] == 0.68
     assert found["opponent_macro_f1"] == 0.61
     assert found["macro_f1/language_sv"] == 0.41
+
+
+@pytest.mark.parametrize("name", ["/home/ada/models/ours", "models/deep/ours", "C:\\models\\ours", "./ours", "~/ours"])
+def test_strangers_see_the_last_part_of_a_path(name: str) -> None:
+    assert known_as(name) == "ours"
+
+
+def test_strangers_see_versions_and_models_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert known_as("news-topics/v12") == "news-topics/v12"
+    assert (known_as("kb/bert-base"), is_on_a_hub("kb/bert-base")) == ("kb/bert-base", True)
+    (tmp_path / "kb" / "bert-base").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert (known_as("kb/bert-base"), is_on_a_hub("kb/bert-base")) == ("bert-base", False)
+
+
+def test_each_part_has_a_name_of_its_own_in_a_mirror() -> None:
+    names = [_metric_name(name) for name in ("label:спорт", "label:наука", "label:US/", "label:US", "label:a.b", "label:a b")]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", name) for name in names)
+    assert _metric_name("label:US") == "label_US"
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("CC BY-SA 4.0", "cc-by-sa-4.0"), ("GNU GPL 3.0", "gpl-3.0"), ("LGPL-LR", "lgpl-lr"), ("MIT", "mit"),
+        ("Apache License 2.0", "apache-2.0"), ("apache-2.0", "apache-2.0"),
+    ],
+)  # fmt: skip
+def test_a_licence_is_written_as_hubs_write_it(said: str, written: str) -> None:
+    assert _as_hubs_write(said) == written

@@ -6,9 +6,10 @@ import io
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ LABELS = ("A", "B", f"<b>{MARKUP}</b>", "$\\alpha$ `x` | **y**")
 def registry(tmp_path: Path) -> Iterator[Registry]:
     with Registry.open(f"sqlite:///{tmp_path / 'registry.db'}") as opened:
         yield opened
+
+
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def decided(registry: Registry, **metrics: Any) -> Run:
@@ -141,6 +145,24 @@ def test_every_part_of_the_issue_has_a_section_and_a_chart_where_one_helps(regis
     assert len(found.left.curve) == 334
     assert found.left.curve[-1].step == 1000
     assert len({make.__name__ for make in SECTIONS}) == len(SECTIONS)
+
+
+def test_a_later_verdict_keeps_what_the_run_left_once_its_folder_is_gone(registry: Registry, tmp_path: Path) -> None:
+    run, kept = decided(registry), reports(tmp_path)
+    folder = tmp_path / "runs" / run.run_id
+    leave(folder)
+    kept.write(registry, run)
+    whole = of_left.read(tmp_path / "reports" / run.run_id)
+    assert whole is not None
+    assert whole.example_ids
+    assert kept.forget_older(registry, NEVER) == 1
+    kept.write(registry, run)
+    bare = of_left.read(tmp_path / "reports" / run.run_id)
+    assert bare is not None
+    assert (bare.example_ids, bare.curve) == (frozenset(), whole.curve), "texts that were taken out do not come again"
+    shutil.rmtree(folder)
+    kept.write(registry, run)
+    assert of_left.read(tmp_path / "reports" / run.run_id) == bare
 
 
 def test_nothing_that_strangers_wrote_acts_and_nothing_is_loaded(registry: Registry, tmp_path: Path) -> None:

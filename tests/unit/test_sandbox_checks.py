@@ -11,6 +11,7 @@ from config.errors import UserError
 from config.settings import load_settings
 from daemon.notifications.notice import notice_of
 from daemon.serving.sandbox import examining
+from daemon.serving.sandbox.checks import WrongError, differences
 from daemon.training.sandbox.order import Asked, Findings, Order
 from daemon.training.sandbox.step import judged
 from daemon.training.sandbox.texts import ODD
@@ -142,3 +143,19 @@ def test_a_daemon_that_stops_in_the_sandbox_goes_on_there(tmp_path: Path) -> Non
         world.sandbox = PassesAll()
         world.next_cycle().step()
         assert (world.only_run().verdict, world.champion()) == ("promote", f"{NAME}/v1")
+
+
+@pytest.mark.parametrize(
+    ("compared", "differing", "passes"),
+    [(1, 1, False), (2, 1, True), (19, 1, True), (19, 2, False), (40, 2, True), (40, 3, False)],
+)
+def test_of_few_compared_answers_one_close_call_is_no_fault(compared: int, differing: int, passes: bool) -> None:
+    answered = [
+        (f"text {number}", {"label": "A", "scores": {}}, {"label": "B" if number < differing else "A"})
+        for number in range(compared)
+    ]
+    if passes:
+        assert differences(answered, task(), lambda _text, targets: targets) == differing
+    else:
+        with pytest.raises(WrongError):
+            differences(answered, task(), lambda _text, targets: targets)

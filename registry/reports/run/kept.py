@@ -43,9 +43,11 @@ class Reports:
     def write(self, registry: Registry, run: Run) -> None:
         """Write and keep the report of a run, which may be given as it is about to be recorded.
 
-        A later verdict changes what is said, and nothing of what the run has left: its folder may be gone by then.
+        By a later verdict the run's folder may be gone, or texts of it may have been taken out of the report.
         """
-        self._keep(registry, run, self._left(run))
+        kept, folder = of_left.read(self._folder / run.run_id), self._runs_dir / run.run_id
+        stays = kept is not None and (kept.texts_gone_at is not None or not folder.is_dir())
+        self._keep(registry, run, kept if kept is not None and stays else of_left.of_folder(folder))
 
     def render(self, registry: Registry, run: Run, form: Format) -> bytes:
         """Return the report of any run as it is known now, also of one under way; keep nothing.
