@@ -16,7 +16,8 @@ from registry.evidence.bundle import About, Words
 from trainers.compare.comparison import Comparison
 
 Targets = Callable[[TaskSpec], Mapping[str, Mapping[str, Any]]]
-"""Returns the targets of corrected labels by id, under the names that the labels of a task file have."""
+"""Returns the targets of corrected labels, under the names that the labels of a task file have: by id, and of those that answer a
+request to tell two models apart by the SHA-256 of their text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,11 @@ def _with_targets(path: Path, targets: Targets) -> tuple[About, set[str], pa.Tab
     right = targets(TaskSpec.model_validate(about.task))
     gold: list[str | None] = []
     changed = set()
-    for example_id, before in zip(rows["example_id"].to_pylist(), rows["gold"].to_pylist(), strict=True):
-        now = before if before is None or example_id not in right else _corrected(before, right[example_id])
+    for example_id, text, role, before in zip(
+        *(rows[name].to_pylist() for name in ("example_id", bundle.TEXT_HASH, "role", "gold")), strict=True
+    ):
+        known_as = text if role == "asked" else example_id
+        now = before if before is None or known_as not in right else _corrected(before, right[known_as])
         gold.append(now)
         if before is not None and now is not None and json.loads(now) != json.loads(before):
             changed.add(example_id)

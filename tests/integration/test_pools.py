@@ -14,6 +14,8 @@ from daemon.training.preparing import holding_out
 from daemon.views.task import pairs
 from registry import lineage, promotion
 from registry.database.schema import versions
+from registry.evidence import bundle
+from registry.evidence.recomputing import recompute
 from registry.removal import collection, erasure
 from tests.support.pairs import NAME, Undecided, says, truth, with_review
 from tests.support.tables import rows_of
@@ -231,6 +233,9 @@ def test_a_correction_of_a_label_that_was_asked_for_marks_the_verdict(news: Unde
         news.registry, news.settings.evidence_dir, {label.label_id: label.asked_text, "nobody": None, "other": "f" * 64}
     )
     assert found == {label.label_id: [run.run_id], "nobody": [], "other": []}
+    corrected = {label.asked_text: {"label": "B" if label.target["label"] == "A" else "A"}}
+    paths = [bundle.path_of(news.settings.evidence_dir, one) for one in news.registry.evidence.of_pair(run.run_id)]
+    assert recompute(paths, lambda _task: corrected).corrected == 1
 
 
 def test_a_champion_that_was_changed_by_hand_ends_the_pair(news: Undecided) -> None:

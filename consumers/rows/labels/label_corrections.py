@@ -55,6 +55,8 @@ class CorrectedLabel:
     """JSON, as it was given."""
     by: str
     """The event that corrected it last."""
+    asked_text: str | None = None
+    """SHA-256 of its text where it answers a request to tell two models apart; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ class Course:
 def _course_of(tables: Tables, row_id: str) -> Course | None:
     """Return what became of an example; None where there is none."""
     where = f"row_id = {quoted(row_id)}"
-    rows = tables.scan("examples", ["row_id", "target", "first_target", "corrected_by"], where).to_pylist()
+    columns = ["row_id", "target", "first_target", "corrected_by", "request", "text_sha256"]
+    rows = tables.scan("examples", columns, where).to_pylist()
     found = tables.scan("example_enrichment", ["retired_at", "retired_because"], where).to_pylist()
     placed = found[0] if found else {"retired_at": None, "retired_because": None}
     return next((Course(**placed, corrected=_corrected(row) if row["corrected_by"] else None) for row in rows), None)
@@ -115,13 +118,14 @@ def _label(tables: Tables, label_id: str) -> LabelRow | None:
 
 def _all_corrected(tables: Tables, task: str) -> dict[str, CorrectedLabel]:
     """Return the labels of a task that were corrected, by id."""
-    columns = ["row_id", "target", "first_target", "corrected_by"]
+    columns = ["row_id", "target", "first_target", "corrected_by", "request", "text_sha256"]
     rows = tables.scan("examples", columns, f"task = {quoted(task)} AND corrected_by IS NOT NULL").to_pylist()
     return {row["row_id"]: _corrected(row) for row in rows}
 
 
 def _corrected(row: Mapping[str, Any]) -> CorrectedLabel:
-    return CorrectedLabel(row["row_id"], row["target"], row["first_target"], row["corrected_by"])
+    asked = row["text_sha256"] if row["request"] else None
+    return CorrectedLabel(row["row_id"], row["target"], row["first_target"], row["corrected_by"], asked)
 
 
 class Labels:

@@ -51,7 +51,8 @@ def of(settings: Settings, registry: Registry, buffer: BufferReader, name: str) 
     labels = buffer.labels.corrected(run.task)
 
     def targets(task: TaskSpec) -> Mapping[str, Mapping[str, Any]]:
-        usable = {one: usable_target(label.target, task, (task.renames,)) for one, label in labels.items()}
+        # Evidence knows what people were asked about by its text, and test rows by their label.
+        usable = {label.asked_text or one: usable_target(label.target, task, (task.renames,)) for one, label in labels.items()}
         return {one: json.loads(target) for one, target in usable.items() if target is not None}
 
     try:
