@@ -64,8 +64,7 @@ def compare_asked(
     ours, theirs = (float(score) for score in found.labelled.scores)
     needed = required_gain(policy, theirs, metric.scale)
     labelled = sum(target is not None for target in gold)
-    against = [theirs if target is None else target for target, theirs in zip(gold, opponent, strict=True)]
-    least, if_equal = _if_equal(metric.pair(against, candidate, opponent), design, metric.scale, seed)
+    least, if_equal = _if_equal(metric.pair(found.worst, candidate, opponent), design, metric.scale, seed)
     # Labels that all speak for one model have no spread among themselves: then what it would be between equal models counts.
     error_of_look = max(low_error, float(np.sqrt(np.mean(if_equal**2))))
     test = None if asked.test is None else asked.test.looked(low, error_of_look, enough=labelled >= policy.min_test_examples)

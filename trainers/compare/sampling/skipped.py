@@ -30,6 +30,8 @@ class WithSkips:
     in_favour: Scored
     """It makes the gain as great."""
     skipped: int
+    worst: Sequence[Target]
+    """What is right of each row in the case `against`."""
 
 
 def with_skips(
@@ -47,14 +49,16 @@ def with_skips(
     known = np.array([target is not None for target in gold], dtype=np.bool_)
     rows = _Rows(metric, gold, candidate, opponent, design)
     if known.all():
-        found = rows.scored(list(gold))
-        return WithSkips(found, found, found, skipped=0)
+        found, all_known = rows.scored(list(gold)), [target for target in gold if target is not None]
+        return WithSkips(found, found, found, skipped=0, worst=all_known)
     other = [[]] * len(gold) if possible is None else possible
-    against, in_favour = (rows.furthest(start, other, sign) for start, sign in ((opponent, -1.0), (candidate, 1.0)))
+    (worst, against), (_best, in_favour) = (
+        rows.furthest(start, other, sign) for start, sign in ((opponent, -1.0), (candidate, 1.0))
+    )
     there = np.flatnonzero(known).tolist()
     ours, theirs = ([answers[row] for row in there] for answers in (candidate, opponent))
     labelled = scored(_sums(metric, [target for target in gold if target is not None], ours, theirs), without(design, known))
-    return WithSkips(labelled, against, in_favour, int((~known).sum()))
+    return WithSkips(labelled, against, in_favour, int((~known).sum()), worst)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +75,19 @@ class _Rows:
         """Return the scores with these targets, of which none is None."""
         return scored(self._with(targets), self.design)
 
-    def furthest(self, start: Sequence[Target], possible: Sequence[Sequence[Target]], sign: float) -> Scored:
-        """Return the scores with the gain as far up (`sign` 1) or down (-1) as was found, from both answers `start` on."""
+    def furthest(
+        self, start: Sequence[Target], possible: Sequence[Sequence[Target]], sign: float
+    ) -> tuple[Sequence[Target], Scored]:
+        """Return the targets, and scores, with the gain as far up (`sign` 1) or down (-1) as was found, from `start` on."""
         alike = [start, *([others[which % len(others)] if others else {} for others in possible] for which in range(_MOST_ALIKE))]
         targets, best = self._best_of(alike[: 1 + max(map(len, possible), default=0)], sign)
         for _ in range(_ROUNDS):
-            targets = self._moved(targets, possible, sign)
-            found = self.scored(targets)
+            moved = self._moved(targets, possible, sign)
+            found = self.scored(moved)
             if sign * self._gain(found) <= sign * self._gain(best) + _HAIR:
                 break
-            best = found
-        return best
+            targets, best = moved, found
+        return [target for target in targets if target is not None], best
 
     def _best_of(self, fills: Sequence[Sequence[Target]], sign: float) -> tuple[Sequence[Target | None], Scored]:
         """Return the targets that move the gain the furthest: what is not known is as in one of the `fills` in every row."""
