@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,7 @@ def read(found: Fetched, most_bytes: int) -> Iterator[Item | Map]:
     cut = cut or found.cut
     entities.refuse(body, found.url)
     root: str | None = None
+    depth = 0
     try:
         for event, element in ET.iterparse(io.BytesIO(body), events=("start", "end")):  # noqa: S314 - without a DTD
             if root is None:
@@ -47,10 +48,10 @@ def read(found: Fetched, most_bytes: int) -> Iterator[Item | Map]:
                 if root not in ("urlset", "sitemapindex"):
                     message = f"{found.url} is no sitemap, but <{root[:50]}>"
                     raise ValueError(message)
-            if event == "end" and _name(element) in ("url", "sitemap"):
-                said = {_name(one): (one.text or "").strip() for one in element.iter()}
-                if 0 < len(said.get("loc", "")) <= _LONGEST_ADDRESS:
-                    yield _entry(said, index=root == "sitemapindex")
+            depth += 1 if event == "start" else -1
+            if event == "end" and depth == 1:
+                if _name(element) in ("url", "sitemap") and (entry := _entry(element, index=root == "sitemapindex")):
+                    yield entry
                 element.clear()
     except ET.ParseError as error:
         if not cut or root is None:
@@ -58,11 +59,27 @@ def read(found: Fetched, most_bytes: int) -> Iterator[Item | Map]:
             raise ValueError(message) from None
 
 
-def _entry(said: dict[str, str], *, index: bool) -> Item | Map:
-    published = _time(said.get("publication_date") or said.get("lastmod"))
+def _entry(element: Any, *, index: bool) -> Item | Map | None:  # noqa: ANN401 - ElementTree's types tell nothing of it
+    """Return what an entry lists, not the images and films in it; None where it has no address."""
+    own = _texts(element, element)
+    address, changed = own.get("loc", ""), _time(own.get("lastmod"))
+    if not 0 < len(address) <= _LONGEST_ADDRESS:
+        return None
     if index:
-        return Map(said["loc"], published)
-    return Item(title=said.get("title", ""), url=said["loc"], published=published, publisher=said.get("name"))
+        return Map(address, changed)
+    news = next((one for one in element if _name(one) == "news"), None)
+    told = {} if news is None else _texts(news, news.iter())
+    published = _time(told.get("publication_date")) or changed
+    return Item(title=told.get("title", ""), url=address, published=published, publisher=told.get("name"))
+
+
+def _texts(owner: Any, elements: Iterable[Any]) -> dict[str, str]:  # noqa: ANN401 - ElementTree's types tell nothing of it
+    """Return what elements say, the first of each name; those of another namespace than their owner's say something else."""
+    found: dict[str, str] = {}
+    for one in elements:
+        if _namespace(one) in ("", _namespace(owner)) and (text := "".join(one.itertext()).strip()):
+            found.setdefault(_name(one), text)
+    return found
 
 
 def _unpacked(body: bytes, most_bytes: int) -> tuple[bytes, bool]:
@@ -79,6 +96,10 @@ def _unpacked(body: bytes, most_bytes: int) -> tuple[bytes, bool]:
 
 def _name(element: Any) -> str:  # noqa: ANN401 - ElementTree's types tell nothing of it
     return str(element.tag).rpartition("}")[2]
+
+
+def _namespace(element: Any) -> str:  # noqa: ANN401 - ElementTree's types tell nothing of it
+    return str(element.tag).rpartition("}")[0].removeprefix("{")
 
 
 def _time(said: str | None) -> datetime | None:
