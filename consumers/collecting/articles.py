@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
+from config.errors import DeadLetterError
 from config.foreign.ids import foreign_id
 from consumers.events.errors import explain
 from consumers.events.schemas import MAX_TEXT_CHARS, Article
+from consumers.events.wire import refuse_surrogates
 
 _MOST_URL, _MOST_PUBLISHER = 2_000, 200
 _AHEAD = timedelta(minutes=1)
@@ -55,7 +57,12 @@ def article_of(item: Item, *, source: str, now: datetime) -> Article | Unusable:
         "publisher": item.publisher[:_MOST_PUBLISHER] if item.publisher else None,
     }  # fmt: skip
     try:
+        for part, said in fields.items():
+            if isinstance(said, str):
+                refuse_surrogates((part,), said)
         return Article.model_validate(fields)
+    except DeadLetterError as error:
+        return Unusable(name, error.reason)
     except ValidationError as error:
         return Unusable(name, explain(error, noun="item").reason)
 

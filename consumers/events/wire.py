@@ -72,9 +72,9 @@ def _refuse_unstorable(payload: dict[str, Any]) -> None:
             reason = f"{field}: nested more than {MAX_DEPTH} levels deep; send a flatter object"
             raise DeadLetterError(reason, field=field)
         if isinstance(names[-1], str):
-            _refuse_surrogates(names, names[-1])
+            refuse_surrogates(names, names[-1])
         if isinstance(value, str):
-            _refuse_surrogates(names, value)
+            refuse_surrogates(names, value)
         elif isinstance(value, float) and not math.isfinite(value):
             field = _shown(names)
             reason = f"{field}: the number is too large for a 64-bit float; send a finite number"
@@ -88,7 +88,8 @@ def _parts(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str | int, objec
     return iter(value.items()) if isinstance(value, dict) else enumerate(value)
 
 
-def _refuse_surrogates(names: Sequence[str | int], text: str) -> None:
+def refuse_surrogates(names: Sequence[str | int], text: str) -> None:
+    """Raise `DeadLetterError` where UTF-8 cannot write a text; `names` are the path to it."""
     if text.isascii():
         return
     try:

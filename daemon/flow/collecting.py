@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from config.clock import Clock, utc_now
-from config.errors import RetryError, UserError
+from config.errors import DeadLetterError, RetryError, UserError
 from config.files.private import prepare
 from config.settings import Settings
 from consumers.collecting import feeds, folders, sitemaps
@@ -314,22 +314,28 @@ class _Sending:
                 return after.model_copy(update={"seen": (*place.seen, *given)})
             told.read += 1
             article = article_of(item, source=self.kind, now=self.clock()) if isinstance(item, Item) else item
+            if isinstance(article, Article) and article.event_id not in seen:
+                article = self._published(article)
+                told.sent += isinstance(article, Article)
+            elif isinstance(article, Article):
+                told.known += 1
             if isinstance(article, Unusable):
                 told.refuse(article)
             else:
+                seen.add(article.event_id)
                 given.append(article.event_id)
-                if article.event_id in seen:
-                    told.known += 1
-                else:
-                    seen.add(article.event_id)
-                    self._publish(article, told)
             after = here
         # What was not read now may have been sent before.
         whole = given and not told.late and not told.unread
         return after.model_copy(update={"seen": tuple(given) if whole else (*place.seen, *given)})
 
-    def _publish(self, article: Article, told: Collected) -> None:
-        told.sent += 1
+    def _published(self, article: Article) -> Article | Unusable:
+        """Publish an article and return it. One that cannot be written, or that the log never takes, holds up no other."""
+        try:
+            value = to_bytes(article)
+            if self.sink is not None:
+                self.sink.publish(ARTICLES_TOPIC, value, key=key_of(article))
+        except (DeadLetterError, ValueError) as error:
+            return Unusable(article.article_id, str(error)[:_SHOWN_CHARS])
         self.left = None if self.left is None else self.left - 1
-        if self.sink is not None:
-            self.sink.publish(ARTICLES_TOPIC, to_bytes(article), key=key_of(article))
+        return article

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from config.errors import UserError
+from config.errors import DeadLetterError, UserError
 from config.settings import Settings, load_settings
 from consumers.collecting import feeds, fetching
 from consumers.collecting import gdelt as gdelts
@@ -27,6 +27,7 @@ from consumers.collecting.articles import Item
 from consumers.collecting.fetching import Fetched
 from consumers.collecting.kept import FILE_NAME
 from consumers.collecting.manners import Manners
+from consumers.events.schemas import Article, to_bytes
 from consumers.log.open import open_event_log
 from daemon.flow import collecting
 from daemon.flow.collecting import Collected, Limits, Means
@@ -487,3 +488,38 @@ def test_lines_that_were_added_are_read_and_half_ones_left(settings: Settings, c
     assert [event["title"] for event in sent(settings)] == ["One", "Two", "New"]
     with pytest.raises(UserError, match="cannot be read"):
         collecting.jsonl(settings, tmp_path / "nothing", Limits())
+
+
+def test_a_line_that_cannot_be_written_holds_up_no_other(settings: Settings, clock: Moving, tmp_path: Path) -> None:
+    folder = tmp_path / "crawl"
+    folder.mkdir()
+    halves = [{"title": "cut \ud83d"}, {"title": "One", "url": "https://n.example/\ude00"}, {"title": "One", "source": "\udfff"}]
+    lines = [
+        {"title": "good one", "id": "g1"},
+        *halves,
+        {"title": "good two", "id": "g2"},
+        {"title": "\ud83d\ude00", "id": "\ud83d"},
+    ]
+    (folder / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    [first] = collecting.jsonl(settings, folder, Limits(), Means(clock=clock))
+    assert (first.read, first.sent, first.unusable, first.error) == (6, 3, 3, "")
+    [again] = collecting.jsonl(settings, folder, Limits(), Means(clock=clock))
+    assert (again.read, again.unchanged) == (0, True)
+    assert [event["title"] for event in sent(settings)] == ["good one", "good two", "\U0001f600"]
+
+
+@pytest.mark.parametrize("error", [DeadLetterError("too large"), ValueError("not to be written")])
+def test_an_article_that_the_log_never_takes_holds_up_no_other(
+    settings: Settings, clock: Moving, site: Site, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def picky(article: Article) -> bytes:
+        if article.article_id == "urn:n:2":
+            raise error
+        return to_bytes(article)
+
+    monkeypatch.setattr(collecting, "to_bytes", picky)
+    feed = site.put("/rss", rss(1, 2, 3))
+    [first] = look(settings, clock, feed)
+    assert (first.read, first.sent, first.unusable, first.error) == (3, 2, 1, "")
+    [again] = look(settings, clock, feed)
+    assert (again.sent, again.known, again.unusable) == (0, 2, 1)

@@ -29,16 +29,13 @@ RATES = Item(
 )  # fmt: skip
 
 
-def fetched(body: bytes, *, cut: bool = False, **headers: str) -> Fetched:
-    return Fetched(URL, body, cut, Validators(), {name.replace("_", "-"): value for name, value in headers.items()})
-
-
 def urlset(*entries: str) -> str:
     return f"<urlset {SPACES}>{''.join(f'<url>{one}</url>' for one in entries)}</urlset>"
 
 
-def found(body: str | bytes, **headers: str) -> list[object]:
-    return list(sitemaps.read(fetched(body if isinstance(body, bytes) else body.encode(), **headers), 1_000_000))
+def found(body: str | bytes) -> list[object]:
+    read = Fetched(URL, body if isinstance(body, bytes) else body.encode(), cut=False, validators=Validators())
+    return list(sitemaps.read(read, 1_000_000))
 
 
 @pytest.mark.parametrize(
