@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 
-_ENTITY = "<!ENTITY"
-_DECLARED = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
-_BOMS = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_ENTITY = re.compile("<!ENTITY", re.IGNORECASE)
+_PROLOG = re.compile(
+    r"""(?P<comment><!--.*?-->)|<\?.*?\?>|<!DOCTYPE(?:[^"'\[<>]|"[^"<]*"|'[^'<]*')*>|(?P<element><\w)|(?P<rest><!--|<\?|<!DOCTYPE)""",
+    re.ASCII | re.DOTALL | re.IGNORECASE,
+)
+"""What stands before the first element. The rest: all that follows what does not end, or a DTD that defines something itself."""
+_SHIFTS = ("\x1b", "\x0e")
+"""What comes behind these may look like markup, and be letters."""
 
 
-def refuse(body: bytes, url: str) -> None:
-    """Raise `ValueError`, in words, where `body` defines entities, or is in an encoding in which that cannot be told."""
-    wide = _wide(body)
-    if _ENTITY.encode() in body or (wide is not None and _ENTITY in body.decode(wide, "ignore")):
+def without(text: str, url: str) -> str:
+    """Return the text without the comments before its first element, in which some parsers find entities.
+
+    Raises `ValueError`, in words, where it defines entities. That stands before the first element, or nowhere: behind it the same
+    characters are text.
+    """
+    prolog, end = _prolog(text)
+    if any(shift in text for shift in _SHIFTS):
+        prolog, end = text, len(text)
+    if _ENTITY.search(prolog):
         message = f"{url} defines XML of its own, which no feed or sitemap needs; it was not read"
         raise ValueError(message)
-    if wide is not None:
-        return
-    declared = _DECLARED.match(body.removeprefix(codecs.BOM_UTF8))
-    if declared is None:
-        return
-    name = declared[1].decode()
-    try:
-        same = _ENTITY.encode(name) == _ENTITY.encode()
-    except (LookupError, UnicodeError):
-        same = False
-    if not same:
-        message = f"{url} is in the encoding {name}, which is not read here; it was not read"
-        raise ValueError(message)
+    return prolog + text[end:]
 
 
-def _wide(body: bytes) -> str | None:
-    """Return the encoding of a text of two bytes a character, None where it is none."""
-    for bom, name in _BOMS:
-        if body.startswith(bom):
-            return name
-    return {b"<\x00": "utf-16-le", b"\x00<": "utf-16-be"}.get(body[:2])
+def _prolog(text: str) -> tuple[str, int]:
+    """Return what stands before the first element, without comments, and where that begins."""
+    kept, at, end = list[str](), 0, len(text)
+    for found in _PROLOG.finditer(text):
+        if found["element"]:
+            end = found.start()
+        if found["element"] or found["rest"]:
+            break
+        if found["comment"]:
+            kept.append(text[at : found.start()])
+            at = found.end()
+    return "".join((*kept, text[at:end])), end

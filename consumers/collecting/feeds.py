@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from consumers.collecting import entities
+from consumers.collecting import decoding, entities
 from consumers.collecting.articles import Item
 from consumers.collecting.fetching import Fetched
 
@@ -22,9 +22,12 @@ def items(feed: Fetched) -> Iterator[Item]:
     """
     import feedparser  # noqa: PLC0415 - only this needs it
 
-    entities.refuse(feed.body, feed.url)
+    text, encoding = decoding.markup_of(feed)
+    body = entities.without(text, feed.url).encode(encoding)
     headers = {name: feed.headers[name] for name in ("content-type", "content-language") if name in feed.headers}
-    found = feedparser.parse(io.BytesIO(feed.body), response_headers={**headers, "content-location": feed.url})
+    if encoding == "utf-8":
+        headers["content-type"] = "application/xml; charset=utf-8"
+    found = feedparser.parse(io.BytesIO(body), response_headers={**headers, "content-location": feed.url})
     entries = found.entries[:-1] if feed.cut else found.entries
     if not found.entries and not found.get("version"):
         why = getattr(found, "bozo_exception", None)

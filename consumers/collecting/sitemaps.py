@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from config.foreign.times import read_time
-from consumers.collecting import entities
+from consumers.collecting import decoding, entities
 from consumers.collecting.articles import Item
 from consumers.collecting.fetching import Fetched
 
@@ -38,11 +38,11 @@ def read(found: Fetched, most_bytes: int) -> Iterator[Item | Map]:
     """
     body, cut = _unpacked(found.body, most_bytes)
     cut = cut or found.cut
-    entities.refuse(body, found.url)
+    text = entities.without(decoding.text_of(found, body), found.url)
     root: str | None = None
     depth = 0
     try:
-        for event, element in ET.iterparse(io.BytesIO(body), events=("start", "end")):  # noqa: S314 - without a DTD
+        for event, element in ET.iterparse(io.StringIO(text), events=("start", "end")):  # noqa: S314 - without a DTD
             if root is None:
                 root = _name(element)
                 if root not in ("urlset", "sitemapindex"):
