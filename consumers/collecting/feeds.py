@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from consumers.collecting import decoding, entities
+from consumers.collecting import decoding, entities, references
 from consumers.collecting.articles import Item
 from consumers.collecting.fetching import Fetched
 
@@ -23,11 +23,15 @@ def items(feed: Fetched) -> Iterator[Item]:
     import feedparser  # noqa: PLC0415 - only this needs it
 
     text, encoding = decoding.markup_of(feed)
-    body = entities.without(text, feed.url).encode(encoding)
+    body = references.joined(entities.without(text, feed.url)).encode(encoding)
     headers = {name: feed.headers[name] for name in ("content-type", "content-language") if name in feed.headers}
     if encoding == "utf-8":
         headers["content-type"] = "application/xml; charset=utf-8"
-    found = feedparser.parse(io.BytesIO(body), response_headers={**headers, "content-location": feed.url})
+    try:
+        found = feedparser.parse(io.BytesIO(body), response_headers={**headers, "content-location": feed.url})
+    except (ValueError, OverflowError) as error:
+        message = f"{feed.url} cannot be read as a feed ({error})"
+        raise ValueError(message) from None
     entries = found.entries[:-1] if feed.cut else found.entries
     if not found.entries and not found.get("version"):
         why = getattr(found, "bozo_exception", None)

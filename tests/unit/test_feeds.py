@@ -1,0 +1,40 @@
+"""Feeds as they are: with halves of characters, and texts about XML."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumers.collecting import feeds
+from consumers.collecting.articles import Item
+from consumers.collecting.fetching import Fetched, Validators
+
+URL = "https://a.example/rss"
+RSS = '<?xml version="1.0" encoding="{encoding}"?>{before}<rss version="2.0"><channel><title>Desk</title>{items}</channel></rss>'
+
+
+def found(body: str | bytes, **headers: str) -> list[Item]:
+    written = body if isinstance(body, bytes) else body.encode()
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    return list(feeds.items(Fetched(URL, written, cut=False, validators=Validators(), headers=told)))
+
+
+def rss(*titles: str, before: str = "", encoding: str = "utf-8", more: str = "") -> str:
+    items = "".join(f"<item><title>{title}</title>{more}</item>" for title in titles)
+    return RSS.format(items=items, before=before, encoding=encoding)
+
+
+def titles(body: str | bytes, **headers: str) -> list[str]:
+    return [item.title for item in found(body, **headers)]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("cut &#xD83D; x", "cut \ufffd x"), ("cut &#55357; x", "cut \ufffd x"), ("cut &#xDE00; x", "cut \ufffd x"),
+        ("&#55357;&#56832; x", "\U0001f600 x"), ("&#xd83d;&#xDE00; x", "\U0001f600 x"), ("&#65;&#55357;&#56832;", "A\U0001f600"),
+        ("a &#1114112; x", "a \ufffd x"), (f"a &#{'9' * 5_000}; x", "a \ufffd x"), ("a&#8; x", "a x"), ("5 &#8211; 6", "5 – 6"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
+def test_halves_of_characters_cost_no_feed(written: str, read: str, encoding: str) -> None:
+    assert titles(rss("Älv", written, "Next", encoding=encoding).encode(encoding)) == ["Älv", read, "Next"]
