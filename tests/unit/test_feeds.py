@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from consumers.collecting import feeds
@@ -38,3 +40,27 @@ def titles(body: str | bytes, **headers: str) -> list[str]:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
 def test_halves_of_characters_cost_no_feed(written: str, read: str, encoding: str) -> None:
     assert titles(rss("Älv", written, "Next", encoding=encoding).encode(encoding)) == ["Älv", read, "Next"]
+
+
+@pytest.mark.parametrize(
+    ("written", "hours"),
+    [
+        ("1714564800", 12), ("1714564800000", 12), ("20240501120000", 12), ("Wed, 01 May 2024 12:00:00 CEST", 10),
+        ("Wed, 01 May 2024 12:00:00 MSK", 9), ("Wed, 01 May 2024 12:00:00 GMT", 12), ("Wed, 01 May 2024 12:00 EST", 17),
+        ("Wed May  1 12:00:00 2024", 12), ("Wed May 1 12:00:00 UTC 2024", 12), ("Wed May  1 12:00:00 CEST 2024", 10),
+        ("Wed May  1 12:00:00 -0500 2024", 17), ("2024-05-01T12:00:00+02:00", 10), ("2024-05-01 12:00:00 JST", 3),
+        ("2024-05-01", 0), ("Wed, 1 May 2024 12:00:00", 12),
+        ("2024", None), ("2024年05月01日", None), ("45413", None), ("01/05/2024", None), ("Wed, 01 May 2024 12:00:00 XYZ", None),
+        ("Wed May  1 12:00:00 XYZ 2024", None), ("yesterday", None),
+    ],
+)  # fmt: skip
+def test_times_are_read_as_everywhere(written: str, hours: int | None) -> None:
+    right = None if hours is None else datetime(2024, 5, 1, hours, tzinfo=UTC)
+    for name in ("pubDate", "updated"):
+        [item] = found(rss("A", more=f"<{name}>{written}</{name}>"))
+        assert item.published == right
+
+
+def test_of_two_times_the_one_that_can_be_read_counts() -> None:
+    [item] = found(rss("A", more="<pubDate>2024</pubDate><updated>2024-05-01T12:00:00Z</updated>"))
+    assert item.published == datetime(2024, 5, 1, 12, tzinfo=UTC)
