@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from config.foreign.times import read_time
-from consumers.collecting import decoding, entities
+from consumers.collecting import decoding, entities, references
 from consumers.collecting.articles import Item
 from consumers.collecting.fetching import Fetched
 
@@ -31,16 +31,23 @@ class Map:
     changed: datetime | None
 
 
-def read(found: Fetched, most_bytes: int) -> Iterator[Item | Map]:
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What ends a sitemap before its end."""
+
+    reason: str
+
+
+def read(found: Fetched, most_bytes: int) -> Iterator[Item | Map | Damage]:
     """Yield the articles of a sitemap, or the sitemaps of an index. Of one that was cut the entries that came whole.
 
-    Raises `ValueError`, in words, for what is none.
+    Of one that is damaged likewise, and last where. Raises `ValueError`, in words, for what is none.
     """
     body, cut = _unpacked(found.body, most_bytes)
     cut = cut or found.cut
-    text = entities.without(decoding.text_of(found, body), found.url)
+    text = references.of_xml(entities.without(decoding.text_of(found, body), found.url))
     root: str | None = None
-    depth = 0
+    depth = given = 0
     try:
         for event, element in ET.iterparse(io.StringIO(text), events=("start", "end")):  # noqa: S314 - without a DTD
             if root is None:
@@ -51,12 +58,16 @@ def read(found: Fetched, most_bytes: int) -> Iterator[Item | Map]:
             depth += 1 if event == "start" else -1
             if event == "end" and depth == 1:
                 if _name(element) in ("url", "sitemap") and (entry := _entry(element, index=root == "sitemapindex")):
+                    given += 1
                     yield entry
                 element.clear()
     except ET.ParseError as error:
-        if not cut or root is None:
+        if cut and root is not None:
+            return
+        if given == 0:
             message = f"{found.url} is no XML that can be read ({error})"
             raise ValueError(message) from None
+        yield Damage(f"{found.url} is read up to its entry {given} ({error})")
 
 
 def _entry(element: Any, *, index: bool) -> Item | Map | None:  # noqa: ANN401 - ElementTree's types tell nothing of it

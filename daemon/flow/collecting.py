@@ -49,7 +49,7 @@ class Collected:
     examples: list[str] = field(default_factory=list)
     """The first of those, with the reason."""
     unread: list[str] = field(default_factory=list)
-    """Sitemaps of an index that could not be read, with the reason; the others were."""
+    """Sitemaps that could not be read, or not to their end, with the reason; the others of an index were."""
     unchanged: bool = False
     """Whether it said that nothing has changed."""
     cut: bool = False
@@ -183,8 +183,10 @@ class _Sitemap:
             (one for one in read if isinstance(one, sitemaps.Map)),
             key=lambda one: one.changed.timestamp() if one.changed else 0.0, reverse=True,
         )  # fmt: skip
-        # Of an index nothing is remembered: a map in it may have changed though the index has not.
-        after = Place() if maps else Place(etag=found.validators.etag, last_modified=found.validators.last_modified)
+        # Of an index nothing is remembered: a map in it may have changed though the index has not. Nor of what came in part.
+        after = (
+            Place() if maps or told.unread else Place(etag=found.validators.etag, last_modified=found.validators.last_modified)
+        )
         items = [one for one in read if isinstance(one, Item)]
         for at, item in enumerate(items, start=1):
             yield item, after if at == len(items) else place
@@ -192,7 +194,8 @@ class _Sitemap:
 
     def _below(self, maps: Sequence[sitemaps.Map], told: Collected) -> Iterator[Item]:
         """Yield what the maps of an index list. One that cannot be read holds up no other. Raises as `items` where none can."""
-        for at, one in enumerate(maps):
+        failed = 0
+        for one in maps:
             if self._over():
                 told.late = True
                 return
@@ -201,14 +204,19 @@ class _Sitemap:
                 items = [item for item in self._of(found, told) if isinstance(item, Item)] if found else []
             except (UserError, RetryError, ValueError) as error:
                 told.unread.append(str(error)[:_SHOWN_CHARS])
-                if len(told.unread) == at + 1 == len(maps):
+                failed += 1
+                if failed == len(maps):
                     raise
                 continue
             yield from items
 
     def _of(self, found: Fetched, told: Collected) -> Iterator[Item | sitemaps.Map]:
         told.cut = told.cut or found.cut
-        return sitemaps.read(found, self._most_bytes)
+        for one in sitemaps.read(found, self._most_bytes):
+            if isinstance(one, sitemaps.Damage):
+                told.unread.append(one.reason[:_SHOWN_CHARS])
+            else:
+                yield one
 
 
 class _Gdelt:

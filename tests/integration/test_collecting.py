@@ -371,6 +371,16 @@ def test_an_index_with_a_map_that_is_gone_gives_the_others(settings: Settings, c
     assert gone in found.error
 
 
+def test_a_damaged_sitemap_gives_what_came_whole(settings: Settings, clock: Moving, site: Site) -> None:
+    damaged, gone = site.put("/news.xml", SITEMAP.replace("</urlset>", "<url></b>").encode(), etag='"v1"'), f"{site.url}/gone.xml"
+    [found] = mapped(settings, clock, damaged)
+    assert (found.sent, len(found.unread), found.error) == (1, 1, "")
+    assert json.loads((settings.data_dir / FILE_NAME).read_text())["places"][damaged]["etag"] is None, "it is read again"
+    maps = "".join(f"<sitemap><loc>{one}</loc></sitemap>" for one in (damaged, gone))
+    [found] = mapped(settings, clock, site.put("/index.xml", f"<sitemapindex>{maps}</sitemapindex>".encode()))
+    assert (found.read, len(found.unread), found.error) == (2, 2, "")
+
+
 def test_an_answer_that_nobody_foresaw_stops_no_other_source(
     settings: Settings, clock: Moving, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,7 +125,8 @@ def tell(found: Sequence[Collected]) -> None:
             continue
         unusable = f", {one.unusable} unusable ({'; '.join(one.examples)})" if one.unusable else ""
         cut = "; it is larger than --max-mib, and the rest was not read" if one.cut else ""
-        unread = f"; {counted(len(one.unread), 'sitemap')} could not be read ({'; '.join(one.unread[:3])})" if one.unread else ""
+        lost = f"; {counted(len(one.unread), 'sitemap')} could not be read whole ({'; '.join(one.unread[:3])})"
+        unread = lost if one.unread else ""
         say((one.source, "bold"), f": {what}{unusable}{cut}{unread}")
 
 
