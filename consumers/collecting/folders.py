@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from config.foreign.times import read_time
 from consumers.collecting.articles import Item, Unusable
+from consumers.formats.fields import named
+from consumers.formats.values import missing, read_id, read_text, read_token
 
 _SUFFIXES = (".jsonl", ".ndjson")
 _MOST_LINE_BYTES = 10_000_000
-_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "title": ("title", "headline"), "body": ("body", "text", "content", "description", "summary"), "url": ("url", "link"),
-    "item_id": ("article_id", "id", "guid"),
-    "published": ("published", "published_at", "occurred_at", "date", "time", "seendate"),
-    "publisher": ("publisher", "source", "domain", "site"),
-}  # fmt: skip
-"""What a field is called, the first that a line has."""
+_SHOWN_CHARS = 300
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +60,27 @@ def _item(line: bytes, place: str) -> Item | Unusable:
         return Unusable(place, f"it is no JSON ({str(error)[:100]})")
     if not isinstance(said, dict):
         return Unusable(place, "it is no object of JSON")
-    found = {
-        name: next((said[one] for one in called if said.get(one) not in (None, "")), None) for name, called in _FIELDS.items()
-    }
-    published = found.pop("published")
-    texts = {name: _text(value) for name, value in found.items()}
-    return Item(
-        title=texts["title"] or "", body=texts["body"] or "", url=texts["url"], item_id=texts["item_id"],
-        published=_time(published), publisher=texts["publisher"],
-    )  # fmt: skip
-
-
-def _text(value: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
-    if isinstance(value, str):
-        return value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _time(value: Any) -> datetime | None:  # noqa: ANN401 - whatever the file holds
+    there = {str(name): value for name, value in said.items() if not missing(value)}
     try:
-        return None if value is None else read_time(value)
-    except ValueError:
-        return None
+        return Item(
+            title=_read(there, "title", read_text) or "", body=_read(there, "body", read_text) or "",
+            url=_read(there, "url", read_token), item_id=_read(there, "id", read_id), published=_read(there, "time", read_time),
+            publisher=_read(there, "publisher", _read_publisher),
+        )  # fmt: skip
+    except ValueError as error:
+        return Unusable(place, str(error)[:_SHOWN_CHARS])
+
+
+def _read(there: Mapping[str, Any], field: str, reader: Callable[[Any], _Value]) -> _Value | None:
+    """Return what `reader` makes of a field; None where a line has none. Raises `ValueError` with the name that it has there."""
+    name = named(there, field)
+    try:
+        return None if name is None else reader(there[name])
+    except ValueError as error:
+        message = f"{name!r}: {error}"
+        raise ValueError(message) from None
+
+
+def _read_publisher(value: object) -> str:
+    """Return a publisher's name, which news services give as a part of an object."""
+    return read_token(value.get("name") if isinstance(value, dict) else value)

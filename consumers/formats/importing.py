@@ -112,6 +112,8 @@ def plan(
         raise UserError(message)
     layout = _exported(_layout(source, seen, task, chosen, mapping, studio=tasks.found > 0), seen)
     answer = (*kinds.get(task.kind).columns, *_declared(task), *_tag_columns(task)) if task else None
+    if task is None:
+        mapping = mapping.for_articles(list(seen.fields), layout.columns)
     columns = mapping.resolve([*seen.fields, *layout.columns.values()], layout.columns, answer) if seen.fields else {}
     _require(columns, list(seen.fields), task, chosen)
     digest = source.digest()

@@ -11,6 +11,7 @@ import yaml
 
 from config.errors import UserError
 from config.foreign.labels import label
+from consumers.formats.fields import unnamed
 
 _OWN_NAMES = {"group": "document_id"}
 """Columns that are found by another name than their field's."""
@@ -63,6 +64,13 @@ class ColumnMapping:
             message = f"--label {self.label} and --column labels={dict(self.others)['labels']} name the same field; keep one"
             raise UserError(message)
         return replace(self, label=None, others=(*self.others, ("labels", self.label)))
+
+    def for_articles(self, columns: Sequence[str], layout: Mapping[str, str]) -> ColumnMapping:
+        """Return the mapping for articles: fields that neither a `layout` nor their own name finds are found by other names."""
+        own = {field: field for field in (*_TEXT_FIELDS, "time") if field in columns}
+        others = unnamed(columns, {**own, **layout, **self.given})
+        title, body, time = (others.get(field, getattr(self, field)) for field in ("title", "body", "time"))
+        return replace(self, title=title, body=body, time=time)
 
     def resolve(self, columns: Sequence[str], layout: Mapping[str, str], answer: Sequence[str] | None) -> Mapping[str, str]:
         """Return field -> column for a file with `columns`: as the user says, else as its `layout` has it, else by name.

@@ -508,7 +508,7 @@ def test_a_line_that_cannot_be_written_holds_up_no_other(settings: Settings, clo
         {"title": "good one", "id": "g1"},
         *halves,
         {"title": "good two", "id": "g2"},
-        {"title": "\ud83d\ude00", "id": "\ud83d"},
+        {"title": "\ud83d\ude00", "id": "e1"},
     ]
     (folder / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     [first] = collecting.jsonl(settings, folder, Limits(), Means(clock=clock))
