@@ -452,6 +452,7 @@ def test_gdelt_in_as_many_answers_as_it_takes(
         (b'{"articles": [{"url": "x", "title": ', [], "cannot be read"),
         (b'{"articles": [{"url": null, "title": null, "seendate": 7}]}', [], ""),
         (b'{"articles": ["x", null, {"url": "https://g.example/1", "title": "A story"}]}', ["A story"], ""),
+        (b'{"articles": [{"url": "x", "title": "cut \\ud83d"}, {"url": "y", "title": "A story"}]}', ["A story"], ""),
         (b'{"articles": 5}', [], "cannot be read"),
         (b'{"articles": ' + b"[" * 100_000, [], "cannot be read"),
     ],
