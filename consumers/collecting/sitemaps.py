@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ MOST_MAPS = 20
 """Sitemaps of an index that are read, the newest: older ones hold no news."""
 _LONGEST_ADDRESS = 2_048
 """As sitemaps.org has it."""
+_ROOT = re.compile(r"<(?:[\w.-]{1,40}:)?(?:urlset|sitemapindex)(?=[\s>])")
+_USED = re.compile(r"(?:</?|\s(?=[\w.:-]{1,90}\s{0,5}=\s{0,5}[\"']))([A-Za-z_][\w.-]{0,40}):[A-Za-z_]")
+_DECLARED = re.compile(r"\sxmlns:([A-Za-z_][\w.-]{0,40})\s*=")
+_MOST_PREFIXES = 100
 _GZIP = b"\x1f\x8b"
 _AUTOMATIC = 32 + zlib.MAX_WBITS
 
@@ -45,7 +50,7 @@ def read(found: Fetched, most_bytes: int) -> Iterator[Item | Map | Damage]:
     """
     body, cut = _unpacked(found.body, most_bytes)
     cut = cut or found.cut
-    text = references.of_xml(entities.without(decoding.text_of(found, body), found.url))
+    text = _bound(references.of_xml(entities.without(decoding.text_of(found, body), found.url)))
     root: str | None = None
     depth = given = 0
     try:
@@ -68,6 +73,12 @@ def read(found: Fetched, most_bytes: int) -> Iterator[Item | Map | Damage]:
             message = f"{found.url} is no XML that can be read ({error})"
             raise ValueError(message) from None
         yield Damage(f"{found.url} is read up to its entry {given} ({error})")
+
+
+def _bound(text: str) -> str:
+    """Return a text whose first element declares the prefixes that nothing in it does, as many sitemaps forget to."""
+    missed = sorted({*_USED.findall(text)} - {*_DECLARED.findall(text), "xml", "xmlns"})[:_MOST_PREFIXES]
+    return _ROOT.sub(lambda root: root[0] + "".join(f' xmlns:{one}="{one}"' for one in missed), text, count=1)
 
 
 def _entry(element: Any, *, index: bool) -> Item | Map | None:  # noqa: ANN401 - ElementTree's types tell nothing of it

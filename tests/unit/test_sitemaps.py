@@ -122,3 +122,8 @@ def test_whatever_a_title_holds_its_forerunners_are_read(written: str) -> None:
 
 def test_what_does_not_end_takes_no_time() -> None:
     assert titles("One", "<![CDATA[" * 100_000, "<!--" * 100_000) == ["One"]
+
+
+def test_a_prefix_that_nobody_declared_costs_nothing() -> None:
+    entry = ENTRY.format(title="One: two a:b c:d=e") + '<image:image xsi:y="1"/><!-- a:b -->'
+    assert found(f"<urlset><url>{entry}</url></urlset>") == [Item(title="One: two a:b c:d=e", url="https://a.example/1")]
