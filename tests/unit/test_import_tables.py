@@ -130,6 +130,49 @@ def test_rows_inside_a_quote_that_another_row_closes_are_not_one_text(tmp_path: 
     assert "takes lines 3 to 9" in bad.reason
 
 
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        ["row a,economy"],
+        [],
+        ["row 1,economy", "row 2, and more,economy", "row 3,sport", "row 4,economy", "row 5,economy"],
+        ["row 1,economy", "row 2,economy", "", "row 3,sport", "row 4,economy"],
+        ["row 1,economy", "row 2,a new label", "row 3,economy"],
+    ],
+)
+@pytest.mark.parametrize("closing", ['A screen of 55",sport', 'A screen of 55", he said,sport'])
+def test_rows_that_a_quote_hides_are_named_however_few_they_are(tmp_path: Path, hidden: list[str], closing: str) -> None:
+    lines = ["text,label", "first row,economy", "other row,politics", '"Breaking: minister resigns,politics', *hidden, closing]
+    content = "\n".join([*lines, "last row,sport", ""])
+    found = list(looked_at(written(tmp_path, "rows.csv", content), TOPICS).events())
+    assert [row.text for row in found if isinstance(row, Label)] == ["first row", "other row", "last row"]
+    [bad] = [row for row in found if isinstance(row, BadRow)]
+    assert (bad.swallowed, bad.line) == (True, 4)
+    assert f"lines 4 to {len(lines)}" in bad.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Results of the day:\nBayern 3, Dortmund 1\nKöln 2, Mainz 2\nBremen 0, Ulm 0\nBonn 1, Kiel 4\nwrote the agency",
+        "Results, as of today:\nBayern 3, Dortmund 1\nKöln 2, Mainz 2\nBremen 0, Ulm 0\nBonn 1, Kiel 4\nwrote the agency",
+        "Dear reader, welcome\nto the news, the weather\nand sport",
+        "Dear reader, welcome\nand good bye",
+    ],
+)
+def test_prose_over_several_lines_with_a_delimiter_in_each_is_one_text(tmp_path: Path, text: str) -> None:
+    content = f'text,label\nfirst row,economy\nsecond row,economy\n"{text}",sport\nlast row,sport\n'
+    assert (text, "sport") in topics(written(tmp_path, "rows.csv", content))
+
+
+@pytest.mark.parametrize("names", ["text,label", "text , label", '"text","label"'])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_tables_put_one_behind_the_other_give_their_rows_only(tmp_path: Path, names: str, mark: str) -> None:
+    path = written(tmp_path, "rows.csv", f"{mark}{names}\nAcme rose,economy\n" * 3)
+    assert [row for row in topics(path) if isinstance(row, tuple)] == ACME * 3
+    assert [row for row in topics(path) if not str(row).startswith("left out") and row not in ACME] == []
+
+
 def test_quoted_line_breaks_are_no_mistake(tmp_path: Path) -> None:
     assert topics(written(tmp_path, "rows.csv", 'text,label\n"Acme\nrose, ""again""",economy\nx,y\n')) == [
         ('Acme\nrose, "again"', "economy"),

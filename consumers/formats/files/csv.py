@@ -8,7 +8,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.errors import UserError
 from consumers.formats.files.open import ImportFile, is_decoded, uncompressed_name
@@ -21,7 +21,11 @@ _LOOKED_AT_RECORDS = 200
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _LINES_BY_CHANCE = 3
-"""So many lines of prose do not all have as many delimiters as a row by chance."""
+"""So many lines of prose do not all have as many delimiters as a row by chance, where no column's values tell."""
+_MOST_VALUES = 2_000
+"""A column with more different values holds texts or ids, and none that rows share."""
+_MARK = "\ufeff"
+"""Stands before the first line of each file that some tools write, and so inside files put one behind the other."""
 _MOST_RECOVERIES = 100
 """So often is a quote that is never closed read past, at up to `_LONGEST_FIELD_CHARS` each."""
 
@@ -38,6 +42,10 @@ class Dialect:
     sep_line: bool = False
     """Whether the first line only names the delimiter, as Excel writes it."""
     said: str | None = None
+    shared: tuple[frozenset[str], ...] = ()
+    """The values that rows of one line have in each column; none of a column with very many."""
+    repeats: bool = False
+    """Whether two rows share a value."""
 
     def records(self, lines: Iterator[str]) -> Iterator[list[str]]:
         """Return a reader of records; it raises `csv.Error` for one that cannot be read."""
@@ -47,6 +55,12 @@ class Dialect:
             skipinitialspace=self.space_after, strict=True,
         )  # fmt: skip
 
+    def fields(self, line: str) -> list[str]:
+        """Return the fields of one line by itself, whatever its quotes are like; none where it cannot be read."""
+        with contextlib.suppress(csv.Error):
+            return next(csv.reader([line], delimiter=self.delimiter, skipinitialspace=self.space_after), [])
+        return []
+
 
 def recognise(file: ImportFile, delimiter: str | None = None, *, header: bool = True) -> Dialect:
     """Return how a file's fields are separated: by `delimiter`, by its `sep=` line, else so that most records fit.
@@ -54,7 +68,8 @@ def recognise(file: ImportFile, delimiter: str | None = None, *, header: bool = 
     In a `.tsv` file they stand apart by tabs, and quotes are plain characters, as tab-separated exports write them, but where
     fields show that they are not: column names in quotes, or doubled quotes inside quotes.
     """
-    lines = _head(file)
+    text = iter(file.text())
+    lines = head = list(itertools.islice(text, _LOOKED_AT_RECORDS))
     named = _SEP_LINE.fullmatch(lines[0].rstrip("\r\n")) if lines else None
     tabs = uncompressed_name(file.path).suffix.lower() == ".tsv"
     chosen = delimiter or (named[1] if named else None)
@@ -66,7 +81,8 @@ def recognise(file: ImportFile, delimiter: str | None = None, *, header: bool = 
     space_after = chosen != " " and quotes and _has_space_after(lines, chosen, header=header)
     said = [] if chosen == ("\t" if tabs else ",") else [f"delimiter: {_NAMES.get(chosen, repr(chosen))}"]
     said += [f"a space behind each {_NAMES.get(chosen, repr(chosen))} belongs to it"] if space_after else []
-    return Dialect(chosen, quotes, space_after, named is not None, ", ".join(said) or None)
+    dialect = Dialect(chosen, quotes, space_after, named is not None, ", ".join(said) or None)
+    return _with_values(dialect, itertools.chain(head, text)) if quotes else dialect
 
 
 def delimiter_named(name: str) -> str:
@@ -86,7 +102,7 @@ def read(file: ImportFile, dialect: Dialect, *, header: bool = True) -> Iterator
     """
     columns: list[str] | None = None
     names: list[str] = []
-    for line, record in _records(file, dialect):
+    for line, record in _records(iter(file.text()), dialect):
         if isinstance(record, BadRow):
             yield record
             continue
@@ -98,18 +114,17 @@ def read(file: ImportFile, dialect: Dialect, *, header: bool = True) -> Iterator
         if columns is None:
             columns = _names(file, record) if header else [str(number + 1) for number in range(len(record))]
             if header:
-                names = record
+                names = _stripped(record)
                 continue
-        if header and record == names:
+        if header and _stripped(record) == names:
             yield LeftOut(line, "lines that repeat the column names, as files put one behind the other do")
             continue
         yield _row(line, columns, record)
 
 
-def _records(file: ImportFile, dialect: Dialect) -> Iterator[tuple[int, list[str] | BadRow]]:
+def _records(source: Iterator[str], dialect: Dialect) -> Iterator[tuple[int, list[str] | BadRow]]:
     """Yield records with the line each begins in."""
-    source = iter(file.text())
-    done = 0
+    done = width = 0
     if dialect.sep_line:
         next(source, None)
         done = 1
@@ -122,8 +137,9 @@ def _records(file: ImportFile, dialect: Dialect) -> Iterator[tuple[int, list[str
         def lines(waiting: Iterator[str] = waiting, taken: list[str] = taken) -> Iterator[str]:
             # Not `yield from`: it would close the file when this reader is given up.
             for text in itertools.chain(waiting, source):
+                begins = not taken
                 taken.append(text)
-                yield text
+                yield text.removeprefix(_MARK) if begins else text
 
         reader = dialect.records(lines())
         problem: csv.Error | None = None
@@ -135,7 +151,8 @@ def _records(file: ImportFile, dialect: Dialect) -> Iterator[tuple[int, list[str
             except csv.Error as error:
                 problem = error
                 break
-            yield done + 1, _suspicious(done + 1, taken, record, dialect) or record
+            width = width or len(record)
+            yield done + 1, _suspicious(done + 1, taken, record, dialect, width) or record
             done += len(taken)
             taken.clear()
         recoveries += len(taken) > 1
@@ -147,18 +164,60 @@ def _records(file: ImportFile, dialect: Dialect) -> Iterator[tuple[int, list[str
         pending = [*again, *waiting]
 
 
-def _suspicious(first: int, lines: Sequence[str], record: Sequence[str], dialect: Dialect) -> BadRow | None:
+def _suspicious(first: int, lines: Sequence[str], record: Sequence[str], dialect: Dialect, width: int) -> BadRow | None:
     """Return a bad row for a record over several lines that are records themselves: a quote was closed by that of another row."""
-    inner = lines[1:-1]
-    if len(inner) < _LINES_BY_CHANCE or len(record) == 1:
+    if len(lines) == 1 or width == 1 or not dialect.quotes:
         return None
-    if any(len(next(iter(_parsed([line], dialect.delimiter)), [])) != len(record) for line in inner):
+    where = f"one field in quotes takes lines {first} to {first + len(lines) - 1}, and"
+    if len(record) != width:
+        reason = f"{where} {len(record)} columns stand where {width} are expected"
+    elif _hides_rows(lines, dialect, width):
+        reason = f"{where} those between look like rows of their own"
+    else:
         return None
-    reason = (
-        f"one field in quotes takes lines {first} to {first + len(lines) - 1}, and those between look like rows of their own; "
-        "they are left out. Look for a quote that is not closed"
-    )
-    return BadRow(first, reason, swallowed=True)
+    return BadRow(first, f"{reason}; they are left out. Look for a quote that is not closed", swallowed=True)
+
+
+def _hides_rows(lines: Sequence[str], dialect: Dialect, width: int) -> bool:
+    """Return whether the lines of one record look like rows: cut at the delimiter, and with values that other rows have too.
+
+    A delimiter in a line of prose is no sign by itself; what stands behind it is seldom what another row has in that column.
+    """
+    *before, opening = dialect.fields(lines[0]) or [""]
+    begun = [*before, *opening.rstrip("\r\n").split(dialect.delimiter)]
+    if len(begun) < width or len(dialect.fields(lines[-1])) < width:
+        return False
+    inner = [fields for line in lines[1:-1] if line.strip() and (fields := dialect.fields(line))]
+    if not inner:
+        return _is_shared(begun, dialect, len(before) + 1)
+    fitting = [fields for fields in inner if len(fields) == width]
+    if 2 * sum(_is_shared(fields, dialect) for fields in fitting) > len(inner):
+        return True
+    # No rows of the file are alike in anything, so that only the shape is left.
+    return not dialect.repeats and len(inner) >= _LINES_BY_CHANCE and len(fitting) == len(inner)
+
+
+def _is_shared(fields: Sequence[str], dialect: Dialect, since: int = 0) -> bool:
+    return any(field in values for field, values in list(zip(fields, dialect.shared, strict=False))[since:])
+
+
+def _with_values(dialect: Dialect, lines: Iterator[str]) -> Dialect:
+    """Return a dialect that knows which values rows of one line have in each column. Column names are none."""
+    values: list[set[str]] = []
+    repeats = False
+    records = _records(lines, dialect)
+    next(records, None)
+    for _line, record in records:
+        if isinstance(record, BadRow) or not record:
+            continue
+        while len(values) < len(record):
+            values.append(set())
+        for seen, field in zip(values, record, strict=False):
+            if field.strip() and "\n" not in field and len(seen) <= _MOST_VALUES:
+                repeats = repeats or field in seen
+                seen.add(field)
+    shared = tuple(frozenset(seen if len(seen) <= _MOST_VALUES else ()) for seen in values)
+    return replace(dialect, shared=shared, repeats=repeats)
 
 
 def _bad(first: int, last: int, problem: csv.Error, *, swallowed: bool, read_on: bool) -> BadRow:
@@ -170,7 +229,7 @@ def _bad(first: int, last: int, problem: csv.Error, *, swallowed: bool, read_on:
 
 
 def _names(file: ImportFile, record: Sequence[str]) -> list[str]:
-    names = [name.strip() for name in record]
+    names = _stripped(record)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if any(twice):
         doubled = ", ".join(map(repr, filter(None, twice)))
@@ -180,21 +239,16 @@ def _names(file: ImportFile, record: Sequence[str]) -> list[str]:
     return [name or f"column {number}" for number, name in enumerate(names, start=1)]
 
 
+def _stripped(names: Sequence[str]) -> list[str]:
+    return [name.strip() for name in names]
+
+
 def _row(line: int, columns: list[str], record: list[str]) -> AnyRow:
     if len(record) != len(columns):
         return BadRow(line, f"{len(record)} columns where {len(columns)} are expected")
     if not all(map(is_decoded, record)):
         return BadRow(line, NOT_DECODED)
     return Row(line, dict(zip(columns, record, strict=True)))
-
-
-def _head(file: ImportFile) -> list[str]:
-    lines: list[str] = []
-    for line in file.text():
-        lines.append(line)
-        if len(lines) == _LOOKED_AT_RECORDS:
-            break
-    return lines
 
 
 def _fitting(lines: Sequence[str]) -> str:
