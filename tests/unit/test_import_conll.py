@@ -116,6 +116,52 @@ def test_columns_that_are_not_clear_are_asked_for(tmp_path: Path) -> None:
             entities(both, columns=columns)
 
 
+ACME_AND_LYON = [("Acme rose", [("Acme", "ORG")]), ("Lyon calm", [("Lyon", "GPE")])]
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("1 ", "2 ", "3 ", "4 "),
+        ("0 ", "1 ", "0 ", "1 "),
+        ("t1 ", "t2 ", "t3 ", "t4 "),
+        ("s1_1 ", "s1_2 ", "s2_1 ", "s2_2 "),
+        ("s1 t1 ", "s1 t2 ", "s2 t1 ", "s2 t2 "),
+        ("0 4 ", "5 9 ", "10 14 ", "15 19 "),
+        ("0-4\t", "5-9\t", "10-14\t", "15-19\t"),
+        ("doc1 0 0 ", "doc1 0 1 ", "doc1 0 0 ", "doc1 0 1 "),
+        ("bc/cctv/00/cctv_0000 0 0 ", "bc/cctv/00/cctv_0000 0 1 ", "bc/cctv/00/cctv_0000 0 0 ", "bc/cctv/00/cctv_0000 0 1 "),
+        ("intro ", "intro ", "sport ", "sport "),
+        ("1-1 ", "1-2 ", "2-1 ", "2-2 "),
+        ("1-1\t0-4\t", "1-2\t5-9\t", "2-1\t10-14\t", "2-2\t15-19\t"),
+    ],
+)
+@pytest.mark.parametrize("more", ["", "NNP "])
+def test_indexes_ids_offsets_and_names_of_documents_are_no_words(tmp_path: Path, places: tuple[str, ...], more: str) -> None:
+    tokens = ("Acme", "B-ORG"), ("rose", "O"), ("Lyon", "B-GPE"), ("calm", "O")
+    lines = [f"{place}{token} {more}{tag}" for place, (token, tag) in zip(places, tokens, strict=True)]
+    content = "\n".join([*lines[:2], "", *lines[2:], ""])
+    assert read(tmp_path, content.replace(" ", "\t") if "\t" in content else content) == ACME_AND_LYON
+
+
+def test_sentences_begin_where_an_index_begins_anew_in_a_file_without_blank_lines(tmp_path: Path) -> None:
+    path = written(tmp_path, "rows.conll", "1 Acme B-ORG\n2 rose O\n1 Lyon B-GPE\n2 calm O\n")
+    assert entities(path) == entities(path, columns=("2", "3")) == ACME_AND_LYON
+
+
+@pytest.mark.parametrize(
+    "content", ["1 B-ORG\n2 O\n\n1 O\n", "1 0 4 B-ORG\n2 5 9 O\n", "a7f B-ORG B-ORG\nx9 O O\n", "x9e Acme B-ORG\nab7 rose O\n"]
+)
+def test_a_file_that_does_not_show_which_column_has_the_words_asks_for_it(tmp_path: Path, content: str) -> None:
+    with pytest.raises(UserError, match="--columns"):
+        read(tmp_path, content)
+
+
+def test_parts_of_words_are_left_out_beside_their_word(tmp_path: Path) -> None:
+    content = "1-1\tAcme\tB-ORG\n1-2\tdowngraded\tO\n1-2.1\tgraded\tO\n1-3\tLyon\tB-GPE\n"
+    assert read(tmp_path, content) == [("Acme downgraded Lyon", [("Acme", "ORG"), ("Lyon", "GPE")])]
+
+
 @pytest.mark.parametrize("tag", ["-", "_", "*"])
 def test_a_missing_tag_costs_its_sentence_unless_the_user_says_what_it_means(tmp_path: Path, tag: str) -> None:
     path = written(tmp_path, "rows.conll", f"Acme B-ORG\nrose O\n\nLyon {tag}\ncalm O\n\nBrno B-GPE\n")

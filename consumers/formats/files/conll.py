@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from config.errors import UserError
@@ -25,7 +25,11 @@ _DOCUMENT_START = "-DOCSTART-"
 _SEPARATOR = re.compile(r"[ \t]+")
 _NEW_DOCUMENT = re.compile(r"#\s*newdoc(?:\s+id\s*=\s*(\S+))?|#\s+(https?://\S+)(?:\s+\[[^\]]*\])?")
 _TEXT = re.compile(r"#\s*text\s*=\s?(.*)")
-_NO_WORD = re.compile(r"\d+(?:-|\.)\d+", re.ASCII)
+_INDEX = re.compile(r"\d+", re.ASCII)
+_RANGE = re.compile(r"(\d+)-(\d+)", re.ASCII)
+_PART = re.compile(r"(\d+(?:-\d+)?)\.\d+", re.ASCII)
+_NUMBERED = re.compile(r"(.*?)(\d{1,18})", re.ASCII)
+_DIGIT = re.compile(r"\d")
 _MOST_TAGS = 2_000
 """A column with more different values holds words, not tags."""
 _A_TOKEN_AND_A_TAG = 2
@@ -45,7 +49,9 @@ class Columns:
     documents: bool
     """Whether the file says where documents begin, more than once."""
     indexed: bool = False
-    """Whether the first column counts the words; lines such as 1-2 and 1.1 (CoNLL-U) then hold no word of the text's own."""
+    """Whether the first column has indexes; lines such as 1-2 and 1.1 (CoNLL-U) may then hold no word of the text's own."""
+    restarts: bool = False
+    """Whether no blank line stands in the file, so that a sentence begins where the first column counts from anew."""
     said: tuple[str, ...] = ()
 
 
@@ -55,14 +61,42 @@ class _Seen:
 
     lines: int = 0
     values: dict[str, int] = field(default_factory=dict)
-    counting: bool = True
-    """Whether it has counted the tokens of every sentence."""
+    lettered: int = 0
+    """How many of its values have a letter."""
+    words: int = 0
+    """How many of these have no digit."""
+    pairs: int = 0
+    """How many lines followed another one of their sentence."""
+    same: int = 0
+    """How many of these have the value of the line before."""
+    next: int = 0
+    """How many of these have the number behind it, as 2 and t2 come behind 1 and t1."""
 
-    def add(self, value: str, place: int | None) -> None:
+    def add(self, value: str, before: str | None) -> None:
         self.lines += 1
         if value in self.values or len(self.values) <= _MOST_TAGS:
             self.values[value] = self.values.get(value, 0) + 1
-        self.counting = self.counting and (place is None or value in {str(place), str(place + 1)})
+        lettered = any(map(str.isalpha, value))
+        self.lettered += lettered
+        self.words += lettered and _DIGIT.search(value) is None
+        self.pairs += before is not None
+        self.same += value == before
+        self.next += before is not None and _follows(before, value)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether most of its values with a letter are words: ids of tokens, sentences and documents have digits too."""
+        return 2 * self.words > self.lettered
+
+    @property
+    def stays(self) -> bool:
+        """Whether it mostly has the same value throughout a sentence, as names of documents and speakers do."""
+        return 2 * self.same > self.pairs
+
+    @property
+    def counts(self) -> bool:
+        """Whether it mostly counts the lines of a sentence, and never has a word."""
+        return not self.words and 2 * self.next > self.pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,37 +118,38 @@ class _Line:
 def recognise(file: ImportFile, chosen: Sequence[str] | None = None, outside: Mapping[str, str] | None = None) -> Columns:
     """Return which columns hold tokens and tags, as `chosen` (token, tag, ...; counted from 1) says or as the whole file shows.
 
-    Without a choice the token stands in the first column, behind a count of the tokens, and the tags in the columns that hold
-    nothing else; several are layers of nested entities. Tags that `outside` maps to nothing count as outside. Raises `UserError`
-    where it is not clear which columns are meant.
+    Without a choice the token stands in the first column that has words, behind indexes, ids, offsets and names that stay the
+    same in a sentence, and the tags in the columns that hold nothing else; several are layers of nested entities. Tags that
+    `outside` maps to nothing count as outside. Raises `UserError` where it is not clear which columns are meant.
     """
     seen: list[_Seen] = []
     widths: dict[int, int] = {}
-    place = starts = documents = 0
+    starts = documents = blanks = 0
+    before: _Line | None = None
     held_back: list[_Line] = []
     for line in _lines(file):
         if line.blank or line.text.startswith(_DOCUMENT_START):
             starts += not line.blank
-            place = 0
+            blanks += line.blank and before is not None
+            before = None
             continue
-        if line.remark and place == 0:
+        if line.remark and before is None:
             # A comment or a token: the columns of the other lines decide.
             documents += _NEW_DOCUMENT.fullmatch(line.text) is not None
             held_back.append(line)
             continue
-        word = _NO_WORD.fullmatch(line.columns[0]) is None
-        _note(seen, widths, line, place if word else None)
-        place += word
+        _note(seen, widths, line, before)
+        before = line
     if not seen:
         for line in (one for one in held_back if is_outside(one.columns[-1]) or is_marked(one.columns[-1])):
-            _note(seen, widths, line, 0)
+            _note(seen, widths, line, None)
     known = starts + documents > 1
     width = max(widths, key=lambda columns: widths[columns]) if widths else 0
     if chosen is not None:
-        return _chosen(file, chosen, seen, widths, documents=known)
+        return _chosen(file, chosen, seen, widths, documents=known, blanks=blanks)
     if len(seen) < _A_TOKEN_AND_A_TAG:
         return Columns(0, (1,), _A_TOKEN_AND_A_TAG, even=False, known=frozenset(), documents=known)
-    token = 1 if _counts(seen) else 0
+    token = _token_column(file, seen, width, outside or {})
     tags = _tag_columns(file, seen, token, width, outside or {})
     # Nested entities may stand in columns that only some lines have; a line that lacks its only tag is a mistake.
     even = len(tags) == 1 or seen[tags[-1]].lines == seen[token].lines
@@ -126,7 +161,8 @@ def recognise(file: ImportFile, chosen: Sequence[str] | None = None, outside: Ma
         even,
         frozenset(seen[tags[0]].values),
         known,
-        indexed=token == 1,
+        indexed=_indexed(seen, token),
+        restarts=token > 0 and blanks == 0 and seen[0].counts,
         said=tuple(said),
     )
 
@@ -153,8 +189,9 @@ def read(file: ImportFile, columns: Columns, outside: Mapping[str, str] | None =
                 documents += 1
                 document = (fresh and (fresh[1] or fresh[2])) or f"document-{documents}"
             continue
-        if columns.indexed and _NO_WORD.fullmatch(line.columns[0]):
-            continue
+        if columns.restarts and lines and _restarts(lines[-1], line):
+            yield _sentence(lines, columns, dropped, document, written)
+            lines, written = [], None
         if lines or not line.remark or not _is_comment(line, columns):
             lines.append(line)
         elif said := _TEXT.fullmatch(line.text):
@@ -194,14 +231,36 @@ def _sentences(file: ImportFile, columns: Columns) -> Iterator[list[_Line]]:
     for line in _lines(file):
         if line.blank or line.text.startswith(_DOCUMENT_START):
             if lines:
-                yield lines
+                yield _with_words(lines, columns)
             lines = []
-        elif columns.indexed and _NO_WORD.fullmatch(line.columns[0]):
             continue
-        elif (lines or not line.remark or not _is_comment(line, columns)) and len(line.columns) > columns.tags[0]:
+        if columns.restarts and lines and _restarts(lines[-1], line):
+            yield _with_words(lines, columns)
+            lines = []
+        if (lines or not line.remark or not _is_comment(line, columns)) and len(line.columns) > columns.tags[0]:
             lines.append(line)
     if lines:
-        yield lines
+        yield _with_words(lines, columns)
+
+
+def _with_words(lines: list[_Line], columns: Columns) -> list[_Line]:
+    """Return the lines of a sentence that hold a word: not the ranges and parts of indexes that stand in it by themselves.
+
+    `1-2` beside 1 and 2 is a word in several parts, 1.1 is an empty node or a part. Without 1 and 2, `1-2` is a word: the second
+    of the first sentence, as WebAnno counts.
+    """
+    if not columns.indexed:
+        return lines
+    indexes = {line.columns[0] for line in lines}
+    plain = any(map(_INDEX.fullmatch, indexes))
+    return [line for line in lines if not _is_no_word(line.columns[0], indexes, plain=plain)]
+
+
+def _is_no_word(index: str, indexes: Collection[str], *, plain: bool) -> bool:
+    if (part := _PART.fullmatch(index)) is not None:
+        return plain or part[1] in indexes
+    span = _RANGE.fullmatch(index)
+    return plain and span is not None and int(span[1]) < int(span[2])
 
 
 def looks_tagged(file: ImportFile) -> bool:
@@ -222,12 +281,44 @@ def _lines(file: ImportFile) -> Iterator[_Line]:
         yield _Line(number, text, tuple(columns))
 
 
-def _note(seen: list[_Seen], widths: dict[int, int], line: _Line, place: int | None) -> None:
+def _note(seen: list[_Seen], widths: dict[int, int], line: _Line, before: _Line | None) -> None:
     widths[len(line.columns)] = widths.get(len(line.columns), 0) + 1
     while len(seen) < len(line.columns):
         seen.append(_Seen())
     for index, value in enumerate(line.columns):
-        seen[index].add(value, place)
+        seen[index].add(value, before.columns[index] if before is not None and index < len(before.columns) else None)
+
+
+def _token_column(file: ImportFile, seen: Sequence[_Seen], width: int, outside: Mapping[str, str]) -> int:
+    """Return the first column that has words before the tags. Raises `UserError` where there is none."""
+    after = [index for index in range(1, len(seen)) if _entities(seen[index], outside)] or [width - 1]
+    before = range(after[-1])
+    worded = [index for index in before if seen[index].has_words]
+    if not worded and after[0] == 1 and not seen[0].counts:
+        # A small file may have odd words only.
+        return 0
+    # Of several that stay, such as repeated words of one sentence, the first is as good as any.
+    found = next((index for index in worded if not seen[index].stays and not _entities(seen[index], outside)), None)
+    found = worded[0] if found is None and worded else found
+    odd = [index for index in before if seen[index].lettered and not seen[index].counts and not seen[index].stays]
+    if found is None or (odd and odd[0] < found):
+        message = (
+            f"{file.path}: it is not clear which column before the tags has the words, and which numbers and ids; name the "
+            f"columns of token and tag, counted from 1, e.g. --columns {(found or 0) + 1},{after[-1] + 1}"
+        )
+        raise UserError(message)
+    return found
+
+
+def _restarts(before: _Line, line: _Line) -> bool:
+    """Return whether the number at the end of the first column does not go on."""
+    one, two = _NUMBERED.fullmatch(before.columns[0]), _NUMBERED.fullmatch(line.columns[0])
+    return one is not None and two is not None and int(two[2]) <= int(one[2])
+
+
+def _follows(before: str, value: str) -> bool:
+    one, two = _NUMBERED.fullmatch(before), _NUMBERED.fullmatch(value)
+    return one is not None and two is not None and one[1] == two[1] and int(one[2]) + 1 == int(two[2])
 
 
 def _tag_columns(file: ImportFile, seen: list[_Seen], token: int, width: int, outside: Mapping[str, str]) -> tuple[int, ...]:
@@ -249,7 +340,9 @@ def _entities(seen: _Seen, outside: Mapping[str, str]) -> bool:
     return holds_entities([value for value in seen.values if outside.get(value) != ""])
 
 
-def _chosen(file: ImportFile, chosen: Sequence[str], seen: list[_Seen], widths: Mapping[int, int], *, documents: bool) -> Columns:
+def _chosen(
+    file: ImportFile, chosen: Sequence[str], seen: list[_Seen], widths: Mapping[int, int], *, documents: bool, blanks: int
+) -> Columns:
     numbers = [int(name) - 1 for name in chosen if name.isdecimal()]
     if len(numbers) != len(chosen) or len(numbers) < _A_TOKEN_AND_A_TAG or min(numbers, default=0) < 0:
         message = "--columns names token and tag of a line by number, counted from 1, e.g. --columns 2,3"
@@ -267,13 +360,14 @@ def _chosen(file: ImportFile, chosen: Sequence[str], seen: list[_Seen], widths: 
         even=len(widths) == 1,
         known=frozenset(seen[tags[0]].values),
         documents=documents,
-        indexed=token > 0 and _counts(seen),
+        indexed=_indexed(seen, token),
+        restarts=token > 0 and blanks == 0 and seen[0].counts,
     )
 
 
-def _counts(seen: Sequence[_Seen]) -> bool:
-    """Return whether the first column counts the tokens of each sentence."""
-    return seen[0].counting and len(seen) > _A_TOKEN_AND_A_TAG and seen[0].lines > 1
+def _indexed(seen: Sequence[_Seen], token: int) -> bool:
+    """Return whether the first column stands before the tokens and has numbers."""
+    return token > 0 and not seen[0].lettered
 
 
 def _is_comment(line: _Line, columns: Columns) -> bool:
@@ -294,6 +388,7 @@ def _sentence(
 ) -> AnyRow:
     start = lines[0].number
     left_out = f"its sentence (line {start} on) is left out"
+    lines = _with_words(list(lines), columns)
     layers: list[list[str]] = [[] for _ in columns.tags]
     tokens: list[str] = []
     for line in lines:
