@@ -29,6 +29,8 @@ _QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _ARRAY = re.compile(rf"\[\s*(?:{_QUOTED}|-?[\d.]+)(?:\s+(?:{_QUOTED}|-?[\d.]+))+\s*\]", re.DOTALL)
 """A list as NumPy writes it: no commas. Python would join its texts to one."""
 _WHOLE_DECIMAL = re.compile(r"-?\d+\.0+", re.ASCII)
+_EXACT_BELOW = 2**53
+"""From here on a number with a decimal point stands for several whole ones."""
 _FALSE = "false"
 _TRUE = "true"
 
@@ -248,6 +250,11 @@ def _whole(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
-        return int(value)
-    return None
+    if not isinstance(value, float | Decimal) or not math.isfinite(value) or value != int(value):
+        return None
+    if isinstance(value, float) and abs(value) >= _EXACT_BELOW:
+        message = (
+            f"it is {shown(value)} with a decimal point, so large that several whole numbers look alike; write the column as text"
+        )
+        raise ValueError(message)
+    return int(value)

@@ -364,3 +364,11 @@ def test_parquet_ids(tmp_path: Path) -> None:
         if isinstance(row, Article)
     ]
     assert [row.article_id for row in found] == ["123", found[1].event_id]
+
+
+@pytest.mark.parametrize(("numbers", "large"), [(pa.float64(), 2.0**53), (pa.float32(), 2.0**24)])
+def test_parquet_ids_that_stand_for_several_numbers_are_refused(tmp_path: Path, numbers: pa.DataType, large: float) -> None:
+    table = parquet(id=pa.array([large - 1, large, large + 2], numbers), title=["a", "b", "c"])
+    read, *refused = articles(written(tmp_path, "a.parquet", table), ColumnMapping(id="id"))
+    assert read == ("a", "")
+    assert [row.startswith("refused: column 'id'") for row in refused] == [True, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from config.errors import UserError
 from consumers.events.schemas import Article, Label
 from consumers.formats.mapping import ColumnMapping, read_label_map
+from consumers.formats.values import read_id
 from tests.support.imports import ENTITIES, NOW, articles, entities, looked_at, topics, written
 
 TEXT = "Acme Corp rose."
@@ -156,6 +158,21 @@ def test_ids_are_texts_or_whole_numbers(tmp_path: Path, value: object, expected:
     [found] = looked_at(written(tmp_path, "rows.jsonl", [{"id": value, "title": TEXT}]), None, ColumnMapping(id="id")).events()
     assert isinstance(found, Article)
     assert found.article_id == expected
+
+
+@pytest.mark.parametrize("value", [2.0**53, -(2.0**53), 1790000000000000001.0, 1e300])
+def test_a_number_that_stands_for_several_is_no_id_and_no_label(tmp_path: Path, value: float) -> None:
+    path = written(tmp_path, "rows.jsonl", [{"id": value, "title": TEXT, "text": TEXT, "label": value}])
+    [refused] = articles(path, ColumnMapping(id="id"))
+    assert refused.startswith("refused: column 'id'")
+    assert "write the column as text" in refused
+    [refused] = topics(path)
+    assert refused.startswith("refused: column 'label'")
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, 2.0**53 - 1, Decimal(2**60)])
+def test_numbers_that_stand_for_one_are_ids_of_any_size(value: object) -> None:
+    assert read_id(value) == str(int(value))  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("value", [None, "", math.nan, "  "])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from consumers.formats.files.open import COMPRESSIONS, ImportFile
 from consumers.formats.rows import Row, Unreadable
 
 _ROWS_PER_READ = 1_000
+_EXACT_BELOW = 2**24
 
 
 def read(file: ImportFile) -> Iterator[Row]:
@@ -54,6 +56,8 @@ def _refuse_doubled(file: ImportFile, names: list[str]) -> None:
 def _values(column: pa.Array) -> list[Any]:
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = pc.cast(column, pa.timestamp("us", tz=column.type.tz), safe=False)
+    if pa.types.is_float32(column.type):
+        return [_exact(value) for value in column.to_pylist()]
     # Bytes may also stand in lists, objects and dictionaries.
     binary = "binary" in str(column.type)
     if not binary:
@@ -63,6 +67,13 @@ def _values(column: pa.Array) -> list[Any]:
             # One value that Python cannot hold: each by itself.
             pass
     return [_value(column[position], binary=binary) for position in range(len(column))]
+
+
+def _exact(value: float | None) -> object:
+    """Return a number of 32 bits, which from 2^24 on may stand for several whole ones."""
+    if value is None or not math.isfinite(value) or abs(value) < _EXACT_BELOW:
+        return value
+    return Unreadable(f"it is {value:.0f} in 32 bits, so large that several whole numbers look alike; write the column as text")
 
 
 def _value(scalar: pa.Scalar, *, binary: bool) -> object:
