@@ -396,6 +396,18 @@ def test_a_table_with_a_token_a_row(tmp_path: Path, content: str, options: dict[
     assert "tags: IOB2" in looked_at(path, ENTITIES, **options).said
 
 
+@pytest.mark.parametrize("other", ["sentiment", "sent_by", "sentence_length"])
+@pytest.mark.parametrize(
+    "name", ["sent", "sent_id", "Sentence", "sentence_id", "Sentence #", "sentence no.", "SentID", "sentence-idx"]
+)
+def test_a_column_whose_name_only_begins_like_that_of_sentences_tells_none(tmp_path: Path, name: str, other: str) -> None:
+    content = f"{other},{name},token,tag\n1,1,Acme,B-ORG\n1,2,Lyon,B-GPE\n1,2,calm,O\n"
+    path = written(tmp_path, "rows.csv", content)
+    assert entities(path) == [("Acme", [("Acme", "ORG")]), ("Lyon calm", [("Lyon", "GPE")])]
+    with pytest.raises(UserError, match="--columns"):
+        entities(written(tmp_path, "none.csv", content.replace(f",{name},", ",other,")))
+
+
 def test_a_table_that_does_not_say_where_sentences_begin_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "iob.csv", "Word,Tag\nAcme,B-ORG\nrose,O\n")
     with pytest.raises(UserError, match=r"no column marks where a sentence begins.*--columns Word,Tag,SENTENCE"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ _PRODIGY = (*_HASHES, "spans", "tokens", "options", "label")
 _TOKENS = ("tokens", "words", "token", "word", "form")
 _LISTS_OF_TOKENS = (*_TOKENS, "text", "sentence")
 _TAGS = ("ner_tags", "ner", "tags", "tag", "ner_tag", "labels", "label", "entities")
+_SENTENCE = re.compile(r"sent(?:ence)?s?[\s_.:#-]*(?:id|idx|ids|index|no|nr|num|number|counter|count)?[\s_.:#]*")
+"""The whole name of a column of sentences, such as `Sentence #`: `sentiment` is none."""
 _DOCCANO_LABELS = ("label", "labels", "entities", "annotations")
 PARTIAL = "partial"
 """Column that says that a text may have other entities than those given."""
@@ -156,7 +159,7 @@ def _token_layout(seen: Survey, chosen: tuple[str, ...] | None, names: Mapping[s
     if words is None or not marked:
         return None
     by_name = [lower[name] for name in _TAGS if lower.get(name) in marked]
-    sentence = next((name for name in seen.fields if name.lower().lstrip().startswith("sent")), None)
+    sentence = next((name for name in seen.fields if _SENTENCE.fullmatch(name.strip().lower())), None)
     return _table(seen, words, (by_name or marked)[0], sentence, names)
 
 
