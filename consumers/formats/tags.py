@@ -19,7 +19,9 @@ _LETTERS = frozenset("BIESLUMW")
 _PREFIXED = re.compile(r"([BIESLUMW]|[bi])[-_:](.+)")
 _SUFFIXED = re.compile(r"(.+)[-_]([BIESLUM])")
 _WORD = re.compile(r"[^\W\d_][^\s]*")
+_NUMBER = re.compile(r"-?\d+(?:\.0*)?", re.ASCII)
 _MOST_TYPES = 100
+_LONGEST_NUMBER = 20
 _SHOWN = 5
 _PHRASES = frozenset(
     {"NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP", "WHNP", "WHPP", "WHADVP", "NAC", "QP"}
@@ -41,6 +43,25 @@ class TokenSpan:
 def is_outside(tag: str) -> bool:
     """Return whether a tag says that its token belongs to no entity."""
     return tag in _OUTSIDE
+
+
+def number_of(tag: str) -> str | None:
+    """Return the digits of a tag that is a whole number, in any writing (3, 03, 3.0); None for any other tag."""
+    return f"{int(tag.partition('.')[0]):d}" if len(tag) <= _LONGEST_NUMBER and _NUMBER.fullmatch(tag) else None
+
+
+def named(tag: str, names: Mapping[str, str], *, zero_is_outside: bool = True) -> str | None:
+    """Return a tag, one that is a number by its name (`O` where that is empty); None for a number that has none.
+
+    `zero_is_outside`: whether a zero needs no name, as among tags that are words.
+    """
+    number = number_of(tag)
+    if number is None:
+        return tag
+    name = names.get(tag, names.get(number))
+    if name is not None:
+        return name or "O"
+    return tag if zero_is_outside and is_outside(tag) else None
 
 
 def is_marked(tag: str) -> bool:

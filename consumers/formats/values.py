@@ -123,6 +123,14 @@ def read_whole(value: object) -> int:
     return number
 
 
+def whole_or_none(value: object) -> int | None:
+    """Return the whole number that a value is, 9.0 too; None where it is none."""
+    try:
+        return _whole(value)
+    except ValueError:
+        return None
+
+
 def read_number(value: object) -> float:
     """Return a number; a text may hold one as JSON writes it. True, `"nan"` and infinity are not accepted."""
     try:

@@ -455,3 +455,50 @@ def test_brat_without_its_text_is_refused(tmp_path: Path) -> None:
     written(tmp_path, "shifted.txt", "The Acme Corp rose.")
     shifted = written(tmp_path, "shifted.ann", "T1\tORG 0 9\tAcme Corp\n")
     assert "is said to be 'Acme Corp', but 'The Acme '" in entities(shifted)[0]
+
+
+NUMBERS = {"0": "O", "3": "B-ORG", "4": "I-ORG"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.jsonl", [{"tokens": ["Acme", "Corp", "rose"], "ner_tags": tags}])
+        for tags in (
+            ["3", "4", "0"],
+            [3.0, 4.0, 0.0],
+            [3, 4, 0],
+            ["3.0", "04", " 0"],
+            "['3', '4', '0']",
+            "[3, 4, 0]",
+            "[3. 4. 0.]",
+        )
+    ]
+    + [
+        ("rows.csv", "tokens,ner_tags\n\"['Acme', 'Corp', 'rose']\",\"['3', '4', '0']\"\n"),
+        ("rows.conll", "Acme 3\nCorp 4\nrose 0\n"),
+        ("rows.conll", "1 Acme NNP 3.0\n2 Corp NNP 4.0\n3 rose VBD 0.0\n"),
+        ("rows.csv", "sentence,token,tag\n1,Acme,3\n1,Corp,4\n1,rose,0\n"),
+        ("rows.jsonl", [{"sentence": 1, "token": word, "tag": tag} for word, tag in (("Acme", 3), ("Corp", 4), ("rose", 0))]),
+    ],
+)
+def test_tags_that_are_numbers_are_read_by_their_names_in_any_writing(tmp_path: Path, name: str, content: Any) -> None:
+    path = written(tmp_path, name, content)
+    assert entities(path, labels=NUMBERS) == [("Acme Corp rose", [("Acme Corp", "ORG")])]
+    for labels in ({}, {"3": "B-ORG"}):
+        try:
+            found = entities(path, labels=labels)
+        except UserError:
+            continue
+        assert all(row.startswith("refused: ") for row in found)
+
+
+def test_a_zero_among_words_is_outside(tmp_path: Path) -> None:
+    rows = [{"tokens": ["Acme", "rose"], "ner_tags": ["B-ORG", "0"]}]
+    assert entities(written(tmp_path, "rows.jsonl", rows)) == [("Acme rose", [("Acme", "ORG")])]
+
+
+def test_numbers_without_names_are_no_types_of_named_columns(tmp_path: Path) -> None:
+    path = written(tmp_path, "rows.conll", "Acme 3\nrose 0\n\nLyon 0\n")
+    assert all(row.startswith("refused: ") for row in entities(path, columns=("1", "2")))
+    assert entities(path, columns=("1", "2"), labels={"0": "O", "3": "B-ORG"})[0] == ("Acme rose", [("Acme", "ORG")])

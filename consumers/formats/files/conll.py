@@ -17,6 +17,8 @@ from consumers.formats.tags import (
     holds_plain_types,
     is_marked,
     is_outside,
+    named,
+    number_of,
     scheme_of,
     sentence,
 )
@@ -52,7 +54,15 @@ class Columns:
     """Whether the first column has indexes; lines such as 1-2 and 1.1 (CoNLL-U) may then hold no word of the text's own."""
     restarts: bool = False
     """Whether no blank line stands in the file, so that a sentence begins where the first column counts from anew."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What tags given as numbers are called."""
+    numbers: bool = False
+    """Whether tags of the first column are numbers other than zero, so that a zero is one too."""
     said: tuple[str, ...] = ()
+
+    def tag(self, written: str) -> str | None:
+        """Return a tag, one that is a number by its name; None for a number that has none."""
+        return named(written, self.names, zero_is_outside=not self.numbers)
 
 
 @dataclass(slots=True)
@@ -146,7 +156,7 @@ def recognise(file: ImportFile, chosen: Sequence[str] | None = None, outside: Ma
     known = starts + documents > 1
     width = max(widths, key=lambda columns: widths[columns]) if widths else 0
     if chosen is not None:
-        return _chosen(file, chosen, seen, widths, documents=known, blanks=blanks)
+        return _chosen(file, chosen, seen, widths, outside, documents=known, blanks=blanks)
     if len(seen) < _A_TOKEN_AND_A_TAG:
         return Columns(0, (1,), _A_TOKEN_AND_A_TAG, even=False, known=frozenset(), documents=known)
     token = _token_column(file, seen, width, outside or {})
@@ -163,6 +173,8 @@ def recognise(file: ImportFile, chosen: Sequence[str] | None = None, outside: Ma
         known,
         indexed=_indexed(seen, token),
         restarts=token > 0 and blanks == 0 and seen[0].counts,
+        names=outside or {},
+        numbers=_holds_numbers(seen[tags[0]].values),
         said=tuple(said),
     )
 
@@ -206,7 +218,7 @@ def described(file: ImportFile, columns: Columns) -> Columns:
     inside_begins = begins_apart = False
     nested = same = 0
     for lines in _sentences(file, columns):
-        layers = [[line.columns[index] if index < len(line.columns) else "O" for line in lines] for index in columns.tags]
+        layers = [[_tag(line, index, columns) or "O" for line in lines] for index in columns.tags]
         for tag in layers[0]:
             counts[tag] = counts.get(tag, 0) + 1
         inside, apart = begins(layers[0])
@@ -337,11 +349,23 @@ def _tag_columns(file: ImportFile, seen: list[_Seen], token: int, width: int, ou
 
 
 def _entities(seen: _Seen, outside: Mapping[str, str]) -> bool:
-    return holds_entities([value for value in seen.values if outside.get(value) != ""])
+    tags = [named(value, outside) for value in seen.values if outside.get(value) != ""]
+    return None not in tags and holds_entities([tag for tag in tags if tag is not None])
+
+
+def _holds_numbers(tags: Collection[str]) -> bool:
+    return any(number_of(tag) is not None and not is_outside(tag) for tag in tags)
 
 
 def _chosen(
-    file: ImportFile, chosen: Sequence[str], seen: list[_Seen], widths: Mapping[int, int], *, documents: bool, blanks: int
+    file: ImportFile,
+    chosen: Sequence[str],
+    seen: list[_Seen],
+    widths: Mapping[int, int],
+    outside: Mapping[str, str] | None,
+    *,
+    documents: bool,
+    blanks: int,
 ) -> Columns:
     numbers = [int(name) - 1 for name in chosen if name.isdecimal()]
     if len(numbers) != len(chosen) or len(numbers) < _A_TOKEN_AND_A_TAG or min(numbers, default=0) < 0:
@@ -362,6 +386,8 @@ def _chosen(
         documents=documents,
         indexed=_indexed(seen, token),
         restarts=token > 0 and blanks == 0 and seen[0].counts,
+        names=outside or {},
+        numbers=_holds_numbers(seen[tags[0]].values),
     )
 
 
@@ -400,15 +426,27 @@ def _sentence(
             return BadRow(line.number, f"{len(line.columns)} columns where {columns.width} are expected; {left_out}")
         tokens.append(line.columns[columns.token])
         for layer, index in zip(layers, columns.tags, strict=True):
-            tag = line.columns[index] if index < len(line.columns) else "O"
-            if tag in MISSING and tag not in dropped:
-                missing = f"token {tokens[-1][:40]!r} has the tag {tag!r}, which stands for a missing value"
-                return BadRow(line.number, f"{missing}; {left_out}. Write O outside entities, or give --label-map {tag}=")
-            if not tag:
-                return BadRow(line.number, f"no tag behind {tokens[-1][:60]!r}; {left_out}")
+            tag = _tag(line, index, columns)
+            if not tag or (tag in MISSING and tag not in dropped):
+                return BadRow(line.number, _no_tag(tokens[-1], tag, line.columns[index], left_out))
             layer.append("O" if tag in dropped else tag)
     values = sentence(tokens, layers, written)
     return Row(start, values if document is None else values | {"document": document})
+
+
+def _no_tag(token: str, tag: str | None, written: str, left_out: str) -> str:
+    """Return why a line has no tag, in words."""
+    if tag is None:
+        number = f"token {token[:40]!r} has the tag {written}, a number without a name"
+        return f"{number}; {left_out}. Give --label-map 0=O,1=B-PER,2=I-PER,... or --label-map @FILE"
+    if tag:
+        missing = f"token {token[:40]!r} has the tag {tag!r}, which stands for a missing value"
+        return f"{missing}; {left_out}. Write O outside entities, or give --label-map {tag}="
+    return f"no tag behind {token[:60]!r}; {left_out}"
+
+
+def _tag(line: _Line, index: int, columns: Columns) -> str | None:
+    return columns.tag(line.columns[index]) if index < len(line.columns) else "O"
 
 
 def _numbers(columns: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ from consumers.formats.layouts import label_studio
 from consumers.formats.layouts.survey import Survey
 from consumers.formats.layouts.token_rows import Table, Tags, from_lists, from_table
 from consumers.formats.rows import AnyRow, BadRow, LeftOut, Row
-from consumers.formats.tags import holds_entities
+from consumers.formats.tags import holds_entities, named
 from consumers.formats.values import missing, shown
 
 Transform = Callable[[Iterator[AnyRow]], Iterator[AnyRow]]
@@ -155,12 +155,19 @@ def _token_layout(seen: Survey, chosen: tuple[str, ...] | None, names: Mapping[s
         tags = [lower[name] for name in _TAGS if name in lower and seen.fields[lower[name]].some("texts", "wholes")]
         return _lists(tokens, tags[0], names) if tags else None
     words = next((lower[name] for name in _TOKENS if name in lower and seen.fields[lower[name]].only("text")), None)
-    marked = [name for name, one in seen.fields.items() if one.few and one.only("text") and holds_entities(one.values)]
+    marked = [
+        name for name, one in seen.fields.items() if one.few and one.only("text", "number") and _are_tags(one.values, names)
+    ]
     if words is None or not marked:
         return None
     by_name = [lower[name] for name in _TAGS if lower.get(name) in marked]
     sentence = next((name for name in seen.fields if _SENTENCE.fullmatch(name.strip().lower())), None)
     return _table(seen, words, (by_name or marked)[0], sentence, names)
+
+
+def _are_tags(values: Collection[str], names: Mapping[str, str]) -> bool:
+    called = [named(value.strip(), names) for value in values]
+    return holds_entities([tag for tag in called if tag is not None]) and None not in called
 
 
 def _lists(tokens: str, tags: str, names: Mapping[str, str]) -> Layout:

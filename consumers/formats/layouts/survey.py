@@ -8,7 +8,7 @@ from typing import Any
 
 from consumers.formats.rows import AnyRow, BadRow, Row
 from consumers.formats.spans import span_like
-from consumers.formats.values import is_whole_decimal, missing, unpacked
+from consumers.formats.values import is_whole_decimal, missing, unpacked, whole_or_none
 
 _MOST_FIELDS = 1_000
 _MOST_VALUES = 2_000
@@ -22,7 +22,7 @@ class Field:
 
     shapes: dict[str, int] = field(default_factory=dict)
     values: dict[str, int] = field(default_factory=dict)
-    """Short texts and how often they stand there."""
+    """Short texts, and whole numbers by their digits, and how often they stand there."""
     few: bool = True
     """Whether `values` has all of them."""
     decimals: int = 0
@@ -82,6 +82,8 @@ def survey(rows: Iterable[AnyRow]) -> Survey:
 def _note(seen: Field, value: object) -> None:
     shape = shape_of(value)
     seen.shapes[shape] = seen.shapes.get(shape, 0) + 1
+    if shape == "number" and (number := whole_or_none(value)) is not None and len(seen.values) < _MOST_VALUES:
+        seen.values[f"{number:d}"] = seen.values.get(f"{number:d}", 0) + 1
     if shape != "text" or not isinstance(value, str):
         return
     seen.decimals += is_whole_decimal(value)
@@ -113,7 +115,7 @@ def _list_shape(values: list[Any] | tuple[Any, ...]) -> str:
     first = values[0]
     if isinstance(first, str):
         return "texts"
-    if isinstance(first, int) and not isinstance(first, bool):
+    if whole_or_none(first) is not None:
         return "wholes"
     if isinstance(first, dict):
         return _object_shape(first)

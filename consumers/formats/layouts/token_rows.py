@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consumers.formats.rows import AnyRow, BadRow, Row, Unreadable
-from consumers.formats.tags import MISSING, begins, scheme_of, sentence
-from consumers.formats.values import missing, read_token, shown, unpacked
+from consumers.formats.tags import MISSING, begins, is_outside, named, number_of, scheme_of, sentence
+from consumers.formats.values import missing, read_token, shown, unpacked, whole_or_none
 
 
 @dataclass(slots=True)
@@ -21,6 +21,8 @@ class Tags:
     counts: dict[str, int] = field(default_factory=dict)
     inside_begins: bool = False
     begins_apart: bool = False
+    numbers: bool = False
+    """Whether a tag other than zero was a number written as text, so that a zero is one too."""
 
     def read(self, values: list[Any]) -> list[str]:
         """Return the tags of one sentence. Raises ValueError for one that is missing, and for a number without a name."""
@@ -37,19 +39,26 @@ class Tags:
         return f"tags: {scheme_of(self.counts, inside_begins=self.inside_begins, begins_apart=self.begins_apart)}"
 
     def _tag(self, value: object) -> str:
-        if isinstance(value, int) and not isinstance(value, bool):
-            if str(int(value)) not in self.names:
-                message = f"tag {value} is a number without a name; give --label-map 0=O,1=B-PER,2=I-PER,... or --label-map @FILE"
-                raise ValueError(message)
-            return self.names[f"{value:d}"] or "O"
+        if not isinstance(value, str) and (number := whole_or_none(value)) is not None:
+            return self._named(f"{number:d}", zero_is_outside=False)
         if missing(value) or not isinstance(value, str):
             message = f"a tag is {shown(value)}; O, B-ORG, I-ORG, ... are expected"
             raise ValueError(message)
         tag = value.strip()
+        if number_of(tag) is not None:
+            self.numbers |= not is_outside(tag)
+            return self._named(tag, zero_is_outside=not self.numbers)
         if tag in MISSING and self.names.get(tag) != "":
             message = f"a tag is {tag!r}, which stands for a missing value; write O outside entities, or give --label-map {tag}="
             raise ValueError(message)
         return "O" if tag in MISSING else tag
+
+    def _named(self, tag: str, *, zero_is_outside: bool) -> str:
+        name = named(tag, self.names, zero_is_outside=zero_is_outside)
+        if name is None:
+            message = f"tag {tag} is a number without a name; give --label-map 0=O,1=B-PER,2=I-PER,... or --label-map @FILE"
+            raise ValueError(message)
+        return name
 
 
 def from_lists(rows: Iterator[AnyRow], tokens: str, tags: str, reader: Tags) -> Iterator[AnyRow]:
