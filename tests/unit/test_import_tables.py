@@ -268,6 +268,42 @@ def test_objects_over_several_lines_may_follow_each_other(tmp_path: Path) -> Non
     assert "lines 9 to 11" in bad.reason
 
 
+ROW, OTHER = '{"title": "Acme rose", "body": "b"}', '{"title": "Lyon", "body": "b", "tags": [{"start": 1}]}'
+BOTH = [("Acme rose", "b"), ("Lyon", "b")]
+
+
+@pytest.mark.parametrize(
+    ("content", "bad"),
+    [
+        (f'{{"title": \n{{"title": "x\n{ROW}\n{OTHER}\n', [1, 2]),
+        (f"{ROW},\n{OTHER},\n", []),
+        (f"{ROW},\n{OTHER}\n", []),
+        (f"[\n{ROW},\n{OTHER}\n", []),
+        (f'[\n{ROW},\n{OTHER},\n{{"title": "to', [4]),
+        (f"[1]\n{ROW}\n{OTHER}\n", [1]),
+        (f"[INFO] export started\n\n{ROW}\n{OTHER}\n", [1]),
+        (f"export started\n{ROW}\n{OTHER}\n", [1]),
+        (f"\n\n[INFO] export started\n{ROW}\n{OTHER}\n[INFO] done\n", [3, 6]),
+        (f"\x1e{ROW}\n\x1e{OTHER}\n", []),
+        (f"\x1e{json.dumps(json.loads(ROW), indent=1)}\n\x1e{json.dumps(json.loads(OTHER), indent=1)}\n", []),
+        (f"\ufeff{ROW}\n\ufeff{OTHER}\n\ufeff\n", []),
+        (f'{{"title": \x00\n{{"title": "x\n{ROW}\n{OTHER}\n', [1, 2]),
+    ],
+)
+def test_rows_a_line_are_read_whatever_stands_between_them(tmp_path: Path, content: str, bad: list[int]) -> None:
+    found = list(looked_at(written(tmp_path, "rows.jsonl", content), None).events())
+    assert [(row.title, row.body) for row in found if isinstance(row, Article)] == BOTH
+    assert [row.line for row in found if isinstance(row, BadRow)] == bad
+    ids = [row.event_id for row in found if isinstance(row, Article)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_byte_outside_the_encoding_costs_its_line(tmp_path: Path) -> None:
+    content = f'[INFO] started\n{ROW}\n{{"title": "caf'.encode() + b"\xe9" + f'", "body": ""}}\n{OTHER}\n'.encode()
+    found = articles(written(tmp_path, "rows.jsonl", content))
+    assert [row for row in found if isinstance(row, tuple)] == BOTH
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
 
 from config.errors import UserError
 from consumers.formats.files.open import ImportFile, is_decoded
@@ -15,20 +17,25 @@ from consumers.formats.tags import unspaced
 from consumers.formats.values import kind_of
 
 _TEXT_AND_ANSWER = 2
+_MARK = "\ufeff"
 
 
 def read(file: ImportFile) -> Iterator[AnyRow]:
-    """Yield one row per line that is not blank; a file whose first line is not a whole object is read as one document."""
+    """Yield one row per line that is not blank; a file whose first line is not a whole object is read as one document.
+
+    What is no document either is read line by line where a later line is a whole object. A comma behind an object, a record
+    separator and a byte-order mark before it (of files put one behind the other) are no part of its line.
+    """
     lines = file.text()
     first = lines.readline()
     number = 1
-    while first and not first.strip():
+    while first and not _bare(first):
         first = lines.readline()
         number += 1
-    if first.lstrip().startswith("["):
-        yield from _listed(file, first, lines)
+    if _bare(first).startswith("["):
+        yield from _listed(file, number, first, lines)
         return
-    if first.lstrip().startswith("{") and _loaded(first) is None:
+    if _bare(first).startswith("{") and _loaded(first) is None:
         second = lines.readline()
         # Where the next line is an object the first is a broken row, not the beginning of a document.
         if not isinstance(_loaded(second), dict):
@@ -44,38 +51,50 @@ def read(file: ImportFile) -> Iterator[AnyRow]:
             return
         yield _row(number, first)
         first, number = second, number + between
-    line = first
-    while line:
-        if line.strip():
+    yield from _by_line(number, itertools.chain([first], lines))
+
+
+def _by_line(start: int, lines: Iterable[str]) -> Iterator[AnyRow]:
+    for number, line in enumerate(lines, start=start):
+        if _bare(line):
             yield _row(number, line)
-        number += 1
-        line = lines.readline()
 
 
-def _listed(file: ImportFile, first: str, lines: Any) -> Iterator[AnyRow]:  # noqa: ANN401 - an open text file
-    """Yield the elements of one list, or, where each line is a list of its own, one row a line."""
+def _lines_of_rows(content: str) -> list[str]:
+    """Return the lines of what is no document, nothing where none behind the first is a whole object that may be a row."""
+    # Not `splitlines`: texts may hold other characters that end a line.
+    lines = list(io.StringIO(content, newline=""))
+    later = (_loaded(line) for line in lines[1:] if _bare(line).startswith("{"))
+    return lines if any(isinstance(one, dict) and not span_like(one) for one in later) else []
+
+
+def _listed(file: ImportFile, start: int, first: str, lines: TextIO) -> Iterator[AnyRow]:
+    """Yield the elements of one list, or, where each line is a list of its own or the list is none, one row a line."""
     second = lines.readline()
-    while second and not second.strip():
+    blanks = []
+    while second and not _bare(second):
+        blanks.append(second)
         second = lines.readline()
     alone, following = _loaded(first), _loaded(second)
     if isinstance(alone, list) and isinstance(following, list):
-        for number, line in enumerate((first, second, *lines), start=1):
-            if line.strip():
-                yield _row(number, line)
+        yield from _by_line(start, itertools.chain([first, *blanks, second], lines))
         return
-    if second.strip() == "" and _is_pair(alone):
+    if not second and _is_pair(alone):
         yield _checked(1, alone)
         return
-    content = first + second + lines.read()
-    if not is_decoded(content):
-        message = f"{file.path}: {NOT_DECODED}; nothing was imported from it"
-        raise UserError(message)
+    content = "".join([first, *blanks, second, lines.read()])
     try:
-        elements = json.loads(content, object_pairs_hook=_object)
+        elements = json.loads(_bare(content), object_pairs_hook=_object) if is_decoded(content) else None
+        problem = NOT_DECODED
     except (ValueError, RecursionError) as error:
-        message = f"{file.path} starts as a JSON list but is not one ({error}); nothing was imported from it"
-        raise UserError(message) from None
-    yield from _elements(elements)
+        elements, problem = None, f"it starts as a JSON list but is not one ({error})"
+    if elements is not None:
+        yield from _elements(elements)
+    elif rows := _lines_of_rows(content):
+        yield from _by_line(start, ("" if _bare(line) in {"[", "]"} else line for line in rows))
+    else:
+        message = f"{file.path}: {problem}; nothing was imported from it"
+        raise UserError(message)
 
 
 def _elements(elements: list[Any]) -> Iterator[AnyRow]:
@@ -86,27 +105,39 @@ def _elements(elements: list[Any]) -> Iterator[AnyRow]:
 def _document(file: ImportFile, start: int, content: str) -> Iterator[AnyRow]:
     """Yield the rows of one object: the objects of the list it holds, else itself. Several one behind the other are rows."""
     if not is_decoded(content):
-        yield BadRow(start, NOT_DECODED)
+        rows = _lines_of_rows(content)
+        yield from _by_line(start, rows) if rows else [BadRow(start, NOT_DECODED)]
         return
     decoder = json.JSONDecoder(object_pairs_hook=_object)
-    position = 0
+    position = _next_value(content, 0)
     values: list[Any] = []
     while position < len(content):
         try:
             value, position = decoder.raw_decode(content, position)
         except (ValueError, RecursionError) as error:
+            line = start + content.count("\n", 0, position)
+            if rows := _lines_of_rows(content[position:]):
+                yield from _elements(values)
+                # Several objects of one line had numbers of their own.
+                yield from _by_line(max(line, len(values) + 1), rows)
+                return
             if not values:
                 message = f"{file.path} is neither one JSON object nor one a line ({error}); nothing was imported from it"
                 raise UserError(message) from None
-            line = start + content.count("\n", 0, position)
             last = start + content.count("\n")
             yield from _elements(values)
             yield BadRow(line, f"not JSON ({error}); lines {line} to {last} are left out with it", swallowed=last > line)
             return
         values.append(value)
-        while position < len(content) and content[position].isspace():
-            position += 1
+        position = _next_value(content, position)
     yield from _elements(rows_in(file, values[0]) if len(values) == 1 else values)
+
+
+def _next_value(content: str, position: int) -> int:
+    """Return where the next value begins: white space, record separators and byte-order marks are none."""
+    while position < len(content) and (content[position].isspace() or content[position] == _MARK):
+        position += 1
+    return position
 
 
 def rows_in(file: ImportFile, document: Any) -> list[Any]:  # noqa: ANN401 - whatever the file holds
@@ -158,17 +189,22 @@ def _next_filled(lines: Any) -> tuple[str, int]:  # noqa: ANN401 - an open text 
     """Return the next line that is not blank, nothing at the end, and how many lines on it stands."""
     count = 1
     line = lines.readline()
-    while line and not line.strip():
+    while line and not _bare(line):
         line = lines.readline()
         count += 1
     return line, count
+
+
+def _bare(line: str) -> str:
+    """Return what a line holds: without white space (record separators are some), a mark before it, and a comma behind it."""
+    return line.strip().removeprefix(_MARK).strip().removesuffix(",").rstrip()
 
 
 def _row(number: int, line: str) -> AnyRow:
     if not is_decoded(line):
         return BadRow(number, NOT_DECODED)
     try:
-        return _checked(number, json.loads(line, object_pairs_hook=_object))
+        return _checked(number, json.loads(_bare(line), object_pairs_hook=_object))
     except (ValueError, RecursionError) as error:
         return BadRow(number, f"not JSON ({error}); one JSON object per line is expected")
 
@@ -197,6 +233,6 @@ def _is_pair(value: object) -> bool:
 
 def _loaded(line: str) -> Any:  # noqa: ANN401 - whatever the file holds
     try:
-        return json.loads(line)
+        return json.loads(_bare(line))
     except (ValueError, RecursionError):
         return None
