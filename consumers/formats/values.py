@@ -28,6 +28,12 @@ _NO_ID = _NO_TEXT | {"none"}
 _QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _ARRAY = re.compile(rf"\[\s*(?:{_QUOTED}|-?[\d.]+)(?:\s+(?:{_QUOTED}|-?[\d.]+))+\s*\]", re.DOTALL)
 """A list as NumPy writes it: no commas. Python would join its texts to one."""
+_WORDS = re.compile(r"\[\s*(?:nan|[^\W\d_][\w'’.-]*(?:\s*,\s*[^\W\d_][\w'’.-]*)+)\s*\]", re.IGNORECASE)
+"""A list of single words without quotes, as Java writes it."""
+_ARRAY_CALL = re.compile(r"(?:np\.|numpy\.)?array\(\s*(\[.*\])\s*(?:,\s*dtype=[^,()]+)?\)", re.DOTALL)
+_BYTES = re.compile(rf"[bB](?:{_QUOTED})", re.DOTALL)
+_IN_LISTS = re.compile(rf"(?:np|numpy)\.\w+\(({_QUOTED}|[^()'\"]*)\)|{_QUOTED}|\bnan\b", re.DOTALL)
+"""What stands in lists and is no literal: numbers and texts of NumPy by their type, and NaN. Texts are found, and stay."""
 _WHOLE_DECIMAL = re.compile(r"-?\d+\.0+", re.ASCII)
 _EXACT_BELOW = 2**53
 """From here on a number with a decimal point stands for several whole ones."""
@@ -72,7 +78,8 @@ def read_text(value: object) -> str:
         message = f"the text is {text.strip()!r}, which stands for a missing value; leave it empty"
         raise ValueError(message)
     inside = unpacked(text)
-    if inside is not text and (isinstance(inside, dict) or any(isinstance(one, str | dict) for one in inside)):
+    literal = inside is not text
+    if literal:
         message = f"it is {kind_of(inside)} written as text ({text[:_EXCERPT_CHARS]!r}); the text itself is expected"
         raise ValueError(message)
     return text
@@ -185,20 +192,45 @@ def _choices(value: object) -> Any:  # noqa: ANN401 - whatever the file holds
 
 
 def unpacked(value: object) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Return what a text holds that is a list or an object, written as JSON, Python or NumPy do; any other value as it is."""
-    if not isinstance(value, str) or value.strip()[:1] + value.strip()[-1:] not in {"[]", "{}"}:
+    """Return what a text holds that is wholly a list, an object, a tuple, an array or bytes; any other value as it is.
+
+    These are written as JSON, Python or NumPy do; a list also as Java does, of single words without quotes.
+    """
+    if not isinstance(value, str):
         return value
+    text = value.strip()
+    found: object = None
+    match text[:1] + text[-1:]:
+        case "[]" | "{}":
+            found = _listed(text)
+        case "()":
+            found = _literal(text)
+            found = found if isinstance(found, tuple) else None
+        case "b'" | 'b"' | "B'" | 'B"':
+            found = _literal(text) if _BYTES.fullmatch(text) else None
+        case "a)" | "n)":
+            found = _listed(array[1]) if (array := _ARRAY_CALL.fullmatch(text)) else None
+    return value if found is None else found
+
+
+def _listed(text: str) -> object:
     try:
-        return json.loads(value)
+        return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    array = _ARRAY.fullmatch(value.strip())
+    if _WORDS.fullmatch(text):
+        return [None if word.lower() in _MISSING_WORDS else word for word in re.findall(r"[^\s\[\],]+", text)]
+    if array := _ARRAY.fullmatch(text):
+        return [_literal(one) for one in re.findall(rf"{_QUOTED}|[^\s\[\]]+", array[0], re.DOTALL)]
+    return _literal(_IN_LISTS.sub(lambda found: found[1] or ("None" if found[0] == "nan" else found[0]), text))
+
+
+def _literal(text: str) -> object:
+    """Return what a text means in Python, None where it means nothing."""
     try:
-        if array is not None:
-            return [ast.literal_eval(one) for one in re.findall(rf"{_QUOTED}|[^\s\[\]]+", array[0], re.DOTALL)]
-        return ast.literal_eval(value.strip())
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-        return value
+        return None
 
 
 def _only(values: list[Any] | tuple[Any, ...]) -> object:
@@ -229,6 +261,9 @@ def _plain_label(value: object, names: Mapping[str, str]) -> str:
     if isinstance(value, str):
         if not value.strip():
             message = "the label is empty"
+            raise ValueError(message)
+        if value not in names and (inside := unpacked(value)) is not value:
+            message = f"it is {kind_of(inside)} written as text ({value[:_EXCERPT_CHARS]!r}); the label itself is expected"
             raise ValueError(message)
         return written(_whole_text(value))
     if isinstance(value, bool):

@@ -12,6 +12,7 @@ import pytest
 from config.errors import UserError
 from consumers.events.schemas import Label
 from consumers.formats.mapping import ColumnMapping
+from consumers.formats.values import read_label, read_labels, read_text
 from tests.support.imports import ENTITIES, TOPICS, articles, entities, looked_at, told, topics, written
 
 TEXT = "Acme Corp rose."
@@ -23,6 +24,59 @@ def test_what_tools_write_for_nothing_and_lists_written_as_text_are_no_texts(tmp
     refused, kept = topics(written(tmp_path, "rows.jsonl", rows))
     assert refused.startswith("refused: column 'text'")
     assert kept == ("[Reuters] Nan and null are words", "x")
+
+
+REPRS = [
+    "b'Acme rose'", 'b"Acme\'s rose"', "('EU', 'x')", "('EU',)", "array(['EU'])", "array(['EU', 'x'], dtype=object)",
+    "np.array([1])", "[EU, rejects]", "[]", "()", "[nan]", "[nan, 'x']", "[np.str_('EU')]", "[np.int64(3), np.int64(4)]",
+    "[1]", "{'a', 'b'}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", REPRS)
+def test_values_that_python_wrote_as_text_are_no_texts(value: str) -> None:
+    with pytest.raises(ValueError, match="written as text"):
+        read_text(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[Reuters] Shares rose", "[Reuters]", "(Reuters) Shares rose (AP)", "('quoted')", "'Acme' rose", '"Acme rose"',
+        "b'quoted", "b", "[Music and laughter, applause]", "array(x)", "(2024)", "{name}", "[/red]", "a (b)", "an answer (to all)",
+    ],
+)  # fmt: skip
+def test_prose_in_brackets_or_quotes_is_a_text_and_a_label(value: str) -> None:
+    assert read_text(value) == read_label(value) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "labels"),
+    [
+        ("('a',)", ["a"]),
+        ("array(['a'], dtype=object)", ["a"]),
+        ("[np.str_('a')]", ["a"]),
+        ("[np.int64(3)]", ["3"]),
+        ("('a', 'b')", ["a", "b"]),
+        ("[sport, economy]", ["sport", "economy"]),
+        ("array(['a', 'b'])", ["a", "b"]),
+        ("b'econ'", None),
+        ("[nan]", None),
+        ("['a', nan]", None),
+        ("[\"b'econ'\"]", None),
+    ],
+)
+def test_labels_that_python_wrote_as_text_are_decoded_or_refused(value: str, labels: list[str] | None) -> None:
+    if labels is None:
+        for read in (read_labels, read_label):
+            with pytest.raises(ValueError, match="label"):
+                read(value)
+        return
+    with pytest.raises(ValueError, match="label"):
+        read_labels(f"b'{labels[0]}'|b'b'")
+    assert read_labels(value) == labels
+    if len(labels) == 1:
+        assert read_label(value) == labels[0]
 
 
 @pytest.mark.parametrize("value", ["nan", "NaN", "None", "null", "<NA>"])
