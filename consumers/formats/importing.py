@@ -26,7 +26,7 @@ from consumers.formats.spans import SpanReader
 from consumers.formats.writing import EventWriter
 from consumers.formats.written.columns import ARTICLE, EXAMPLE
 
-_READING = 3
+_READING = 4
 """Grows when files are read otherwise than before: a file imported again then gives other events."""
 _NAMES_DOCUMENTS: frozenset[Format] = frozenset({"conll", "brat"})
 _SHOWN_COLUMNS = 8
