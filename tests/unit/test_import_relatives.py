@@ -43,7 +43,8 @@ def test_values_that_python_wrote_as_text_are_no_texts(value: str) -> None:
     "value",
     [
         "[Reuters] Shares rose", "[Reuters]", "(Reuters) Shares rose (AP)", "('quoted')", "'Acme' rose", '"Acme rose"',
-        "b'quoted", "b", "[Music and laughter, applause]", "array(x)", "(2024)", "{name}", "[/red]", "a (b)", "an answer (to all)",
+        "b'quoted", "b", "[Music and laughter, applause]", "array(x)", "(2024)", "{name}", "[/red]", "a (b)",
+        "an answer (to all)",
     ],
 )  # fmt: skip
 def test_prose_in_brackets_or_quotes_is_a_text_and_a_label(value: str) -> None:
@@ -183,6 +184,22 @@ def test_choices_say_nothing_of_entities(tmp_path: Path, row: dict[str, Any]) ->
 )
 def test_doccano_may_call_the_text_data(tmp_path: Path, name: str, content: Any) -> None:
     assert topics(written(tmp_path, name, content)) == [("Anna met", "x")]
+
+
+@pytest.mark.parametrize("column", ["label", "labels"])
+@pytest.mark.parametrize(
+    ("value", "labels"), [("x", ["x"]), ("x#y", ["x", "y"]), ("x#y#z", ["x", "y", "z"]), ("C#", ["C#"]), ("#1", ["#1"])]
+)
+def test_labels_that_doccano_joins_are_several(tmp_path: Path, column: str, value: str, labels: list[str]) -> None:
+    path = written(tmp_path, "rows.csv", f"id,data,{column}\n1,Anna met,{value}\n2,Rome,x\n")
+    several = TOPICS.model_copy(update={"kind": "multilabel"})
+    for mapping in (None, ColumnMapping(label=column)):
+        first, last = list(looked_at(path, several, mapping).events())
+        assert isinstance(first, Label)
+        assert isinstance(last, Label)
+        assert (sorted(first.target["labels"]), last.target["labels"]) == (sorted(labels), ["x"])
+        [row, _] = topics(path, mapping)
+        assert row == ("Anna met", value) if len(labels) == 1 else row.startswith("refused: ")
 
 
 @pytest.mark.parametrize(

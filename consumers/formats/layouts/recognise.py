@@ -25,6 +25,7 @@ _TAGS = ("ner_tags", "ner", "tags", "tag", "ner_tag", "labels", "label", "entiti
 _SENTENCE = re.compile(r"sent(?:ence)?s?[\s_.:#-]*(?:id|idx|ids|index|no|nr|num|number|counter|count)?[\s_.:#]*")
 """The whole name of a column of sentences, such as `Sentence #`: `sentiment` is none."""
 _DOCCANO_LABELS = ("label", "labels", "entities", "annotations")
+_JOINED = ("label", "labels")
 PARTIAL = "partial"
 """Column that says that a text may have other entities than those given."""
 
@@ -132,8 +133,9 @@ def _doccano(seen: Survey, fields: Collection[str]) -> Layout | None:
     label = _label_field(fields)
     if label and labels and seen.fields[labels[0]].lists:
         return Layout("doccano", {**text, label: labels[0]}, _text_of_data)
-    if label and text and seen.has("id") and seen.has(label):
-        return Layout("doccano", text)
+    column = next((name for name in _JOINED if seen.has(name, "text")), None)
+    if label and text and seen.has("id") and column:
+        return Layout("doccano", {**text, label: column}, lambda rows: _apart(_filled(rows), column))
     return None
 
 
@@ -214,6 +216,14 @@ def _text_of_data(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
     for row in _filled(rows):
         text = row.values.get("data") if isinstance(row, Row) and row.values.get("text") is None else None
         yield Row(row.line, {**row.values, "text": text}) if isinstance(row, Row) and isinstance(text, str) else row
+
+
+def _apart(rows: Iterator[AnyRow], column: str) -> Iterator[AnyRow]:
+    """Yield rows whose labels, joined by # as doccano's CSV has them, became a list. A # that ends or begins one stays."""
+    for row in rows:
+        value = row.values.get(column) if isinstance(row, Row) else None
+        labels = [one.strip() for one in value.split("#")] if isinstance(value, str) else []
+        yield Row(row.line, {**row.values, column: labels}) if isinstance(row, Row) and len(labels) > 1 and all(labels) else row
 
 
 def _categories(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
