@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ _NAMED_ONLY = frozenset({"id", SIDE})
 _TEXT_FIELDS = ("text", "title", "body")
 _FROM_FILE = "@"
 _OLD_AND_NEW = 2
+_YAML_NOTHING = frozenset({"null", "~"})
+"""What YAML means by these words without quotes. A name with nothing behind it drops its label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +129,21 @@ def _from_file(path: Path) -> dict[str, str]:
     """Return the pairs of a YAML or JSON mapping, or of a CSV file with two columns and no header."""
     try:
         content = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() in {".yaml", ".yml", ".json"}:
-            found = yaml.load(content, Loader=yaml.BaseLoader)  # noqa: S506 - BaseLoader makes texts, lists and mappings only
-            rows: list[tuple[object, ...]] = list(found.items()) if isinstance(found, dict) else [()]
-        else:
-            rows = [tuple(row) for row in csv.reader(content.splitlines(), strict=True) if row]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, csv.Error) as error:
+        match path.suffix.lower():
+            case ".json":
+                # Pairs, not a dictionary: of a doubled name the last would win.
+                found = json.loads(content, object_pairs_hook=tuple)
+                rows: list[tuple[object, ...]] = list(found) if isinstance(found, tuple) else [()]
+            case ".yaml" | ".yml":
+                rows = _yaml_pairs(yaml.compose(content, Loader=yaml.BaseLoader))
+            case _:
+                rows = [tuple(row) for row in csv.reader(content.splitlines(), strict=True) if row]
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, csv.Error) as error:
         message = f"--label-map: {path} cannot be read ({error}); nothing was imported"
         raise UserError(message) from None
     pairs: dict[str, str] = {}
     for row in rows:
-        old, new = row if len(row) == _OLD_AND_NEW else (None, None)
+        old, new = map(_digits, row) if len(row) == _OLD_AND_NEW else (None, None)
         if not isinstance(old, str) or not isinstance(new, str) or not old.strip():
             message = (
                 f'--label-map: {path} must contain pairs of an old and a new label only; write lines such as "Arts, culture",arts'
@@ -144,6 +151,23 @@ def _from_file(path: Path) -> dict[str, str]:
             raise UserError(message)
         _add(pairs, old.strip(), new.strip())
     return pairs
+
+
+def _yaml_pairs(node: yaml.Node | None) -> list[tuple[object, ...]]:
+    """Return the pairs of a YAML mapping, doubled names too; None stands for what is no text."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else [()]
+    return [tuple(_yaml_text(one) for one in pair) for pair in pairs]
+
+
+def _yaml_text(node: yaml.Node) -> str | None:
+    if not isinstance(node, yaml.ScalarNode) or (node.style is None and node.value.lower() in _YAML_NOTHING):
+        return None
+    return str(node.value)
+
+
+def _digits(value: object) -> object:
+    """Return a whole number as a text of its digits, any other value as it is."""
+    return f"{value:d}" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _add(pairs: dict[str, str], old: str, new: str) -> None:

@@ -110,6 +110,44 @@ def test_labels_with_a_comma_or_an_equals_sign_are_mapped_by_a_file(tmp_path: Pa
     assert topics(path, labels=names) == [("Acme rose today", "arts"), ("fine row here", "equal")]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "pairs"),
+    [
+        ("map.json", '{"\\ud83d\\ude00 fun": "fun"}', {"\U0001f600 fun": "fun"}),
+        ("map.json", '{"a": "b", "a": "b"}', {"a": "b"}),
+        ("map.json", '{"x": "", "3": 7}', {"x": "", "3": "7"}),
+        ("map.json", '{"x": "null"}', {"x": "null"}),
+        ("map.yaml", "x:\n3: 7\nyes: no\n", {"x": "", "3": "7", "yes": "no"}),
+        ("map.yaml", 'x: "null"\n', {"x": "null"}),
+    ],
+)
+def test_a_mapping_file_is_read_as_what_it_is(tmp_path: Path, name: str, content: str, pairs: dict[str, str]) -> None:
+    assert read_label_map(f"@{written(tmp_path, name, content)}") == pairs
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("map.json", '{"a=b": null}'),
+        ("map.json", '{"a": true}'),
+        ("map.json", '{"a": 1.5}'),
+        ("map.json", '{"a": "b", "a": "c"}'),
+        ("map.json", '[["a", "b"]]'),
+        ("map.json", "{" * 10_000),
+        ("map.json", ""),
+        ("map.yaml", "a: null\n"),
+        ("map.yaml", "a: ~\n"),
+        ("map.yaml", "a: b\na: c\n"),
+        ("map.yaml", "a: {b: c}\n"),
+        ("map.yml", "- a\n"),
+        ("map.yml", ""),
+    ],
+)
+def test_a_mapping_file_that_says_two_things_or_nothing_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    with pytest.raises(UserError, match="--label-map"):
+        read_label_map(f"@{written(tmp_path, name, content)}")
+
+
 @pytest.mark.parametrize("content", ["a,b,c\n", '{"a": ["b"]}', "[1, 2, 3]", '{"a": {"b": "c"}}', '"a\n', "a,b\na,c\n", ",b\n"])
 @pytest.mark.parametrize("name", ["map.csv", "map.json"])
 def test_a_mapping_file_that_holds_something_else_is_refused(tmp_path: Path, name: str, content: str) -> None:
