@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated
 
@@ -49,6 +51,35 @@ def label_of_stored(text: str) -> str:
     What such a version took for labels of their own joins the label that looks the same.
     """
     return _tidy(without_invisible(text))[:MAX_LABEL_CHARS].strip() or spelt_out(text)[:MAX_LABEL_CHARS]
+
+
+def meant_once(value: object) -> object:
+    """Return a mapping from labels as it was given. Raises `ValueError` where one label, in two spellings, means two things."""
+    means: dict[str, tuple[str, object]] = {}
+    for name, meaning in value.items() if isinstance(value, Mapping) else ():
+        said = [_read(one) for one in meaning] if isinstance(meaning, list | tuple) else _read(meaning)
+        earlier, before = means.setdefault(str(_read(name)), (name, said))
+        if before != said:
+            message = f"{earlier!r} and {name!r} are one label, but mean different things; keep one of them"
+            raise ValueError(message)
+    return value
+
+
+def different(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return labels of which no two are the same. Raises `ValueError`."""
+    twice = next((one for one, count in Counter(labels).items() if count > 1), None)
+    if twice is not None:
+        message = f"{twice!r} is there twice; each label is named once"
+        raise ValueError(message)
+    return labels
+
+
+def _read(name: object) -> object:
+    """Return the label that a name stands for; one that is none stays as it is, for whoever checks each."""
+    try:
+        return label(name) if isinstance(name, str) else name
+    except ValueError:
+        return name
 
 
 def _tidy(text: str) -> str:

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from config.foreign.ids import ForeignId
-from config.foreign.labels import LabelName
+from config.foreign.labels import LabelName, different, meant_once
 from config.kinds.values import at_most
 from config.task_files.overrides import Overrides
 from consumers.events.correcting import LabelCorrection, WeakLabelsWithdrawn
@@ -191,6 +191,8 @@ class PredictionMade(EventFields):
 
 
 _FEW = BeforeValidator(at_most(MAX_RENAMES))
+_MEANT_ONCE = BeforeValidator(meant_once)
+_DIFFERENT = AfterValidator(different)
 
 
 class TaskSchema(EventFields):
@@ -202,11 +204,13 @@ class TaskSchema(EventFields):
     renames: Annotated[
         dict[LabelName, LabelName] | None,
         Field(min_length=1, max_length=MAX_RENAMES, description="Old label -> new label; two with one new name are merged."),
+        _MEANT_ONCE,
         _FEW,
     ] = None
     splits: Annotated[
-        dict[LabelName, Annotated[tuple[LabelName, ...], Field(min_length=2, max_length=MAX_RENAMES), _FEW]] | None,
+        dict[LabelName, Annotated[tuple[LabelName, ...], Field(min_length=2, max_length=MAX_RENAMES), _DIFFERENT, _FEW]] | None,
         Field(min_length=1, max_length=MAX_RENAMES, description="Label -> the narrower ones; people say which, text by text."),
+        _MEANT_ONCE,
         _FEW,
     ] = None
     retired: Annotated[

@@ -207,6 +207,29 @@ def test_what_is_no_whole_time_is_refused_by_name(sent: Any) -> None:
 SPELLINGS = ["caf\u00e9", "cafe\u0301", " caf\u00e9\n", "caf\u00e9\u00a0"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"renames": {"\u00e9": "x", "e\u0301": "y"}},
+        {"renames": {"a": "x", " a ": "y"}},
+        {"renames": {"a  b": "x", "a b": "y"}},
+        {"splits": {"a": ["b", "b "]}},
+        {"splits": {"a": ["b", "b"]}},
+        {"splits": {"a": ["b", "c"], "a ": ["b", "d"]}},
+    ],
+)
+def test_labels_that_are_one_when_written_alike_mean_one_thing(change: dict[str, Any]) -> None:
+    with pytest.raises(DeadLetterError) as caught:
+        parse(TASK_SCHEMA | change)
+    assert next(iter(change)) in caught.value.reason
+
+
+def test_labels_that_mean_the_same_twice_are_read() -> None:
+    schema = parse(TASK_SCHEMA | {"renames": {"a": "x", " a ": "x "}})
+    assert isinstance(schema, events.TaskSchema)
+    assert schema.renames == {"a": "x"}
+
+
 @pytest.mark.parametrize("spelt", SPELLINGS, ids=ascii)
 def test_one_label_however_it_is_spelt(spelt: str) -> None:
     assert parse(LABEL | {"target": {"label": spelt}}).target == {"label": "caf\u00e9"}
