@@ -44,14 +44,14 @@ def test_the_card_says_which_files(tmp_path: Path) -> None:
     (tmp_path / "b" / "deeper").mkdir(parents=True)
     for name in ("a.jsonl", "b/1.jsonl", "b/deeper/2.jsonl", "c.jsonl"):
         written(tmp_path, name, rows("sport"))
-    assert [(part.name, part.split) for part in parts(tmp_path)] == [("b/1.jsonl", "held"), ("a.jsonl", "train")]
+    assert [(part.name, part.split) for part in parts(tmp_path)[0]] == [("b/1.jsonl", "held"), ("a.jsonl", "train")]
 
 
 @pytest.mark.parametrize("said", [": [", "configs: 3", "configs: [{data_files: 7}]", "date: 2023-02-30", "[" * 5_000])
 def test_a_card_that_says_nothing_is_passed_over(tmp_path: Path, said: str) -> None:
     written(tmp_path, "README.md", f"---\n{said}\n---\n")
     written(tmp_path, "dev.jsonl", rows("sport"))
-    assert [(part.name, part.split) for part in parts(tmp_path)] == [("dev.jsonl", "validation")]
+    assert [(part.name, part.split) for part in parts(tmp_path)[0]] == [("dev.jsonl", "validation")]
 
 
 def test_a_card_with_several_sets_asks_for_one(tmp_path: Path) -> None:
@@ -77,7 +77,32 @@ def test_of_several_kinds_the_commonest_is_taken(tmp_path: Path) -> None:
     (tmp_path / ".cache").mkdir()
     for at in range(5):
         written(tmp_path / ".cache", f"{at}.csv", "text,label\n")
-    assert {part.name for part in parts(tmp_path)} == {"train-0.parquet", "train-1.parquet"}
+    read, unread = parts(tmp_path)
+    assert {part.name for part in read} == {"train-0.parquet", "train-1.parquet"}
+    assert unread == ["labels.csv"]
+
+
+@pytest.mark.parametrize(
+    ("names", "read", "unread"),
+    [
+        (("a.jsonl", "b.csv", "c.csv"), ["b.csv", "c.csv"], ["a.jsonl"]),
+        (("a.csv", "b.tsv"), ["a.csv", "b.tsv"], []),
+        (("a.jsonl", "b.ndjson", "c.json", "d.csv", "e.csv"), ["a.jsonl", "b.ndjson", "c.json"], ["d.csv", "e.csv"]),
+        (("a.jsonl", "b.csv"), ["a.jsonl"], ["b.csv"]),
+    ],
+)
+def test_files_are_counted_by_how_they_are_read_and_the_others_are_said(
+    tmp_path: Path, names: tuple[str, ...], read: list[str], unread: list[str]
+) -> None:
+    for name in names:
+        sign = "\t" if name.endswith(".tsv") else ","
+        table = name.endswith((".csv", ".tsv"))
+        written(tmp_path, name, f"text{sign}label\nA text{sign}{name[0]}\n" if table else rows(name[0]))
+    found, left = parts(tmp_path)
+    assert ([part.name for part in found], left) == (read, unread)
+    looked = looked_at(tmp_path, TOPICS)
+    assert [label for _text, label in told(looked)] == [name[0] for name in read]
+    assert all(any(name in said for said in looked.said) for name in unread)
 
 
 def test_a_folder_that_is_no_data_set(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from consumers.formats.files.open import uncompressed_name
 
 SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv", ".spacy", ".json")
 """Of files that hold rows, those that are taken first where a folder has several kinds."""
+_KINDS: Mapping[str, str] = {".ndjson": ".jsonl", ".json": ".jsonl", ".tsv": ".csv"}
+"""Suffixes whose files are read as those of another."""
 CARD = "README.md"
 _NOT_ROWS = frozenset({"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "config.json"})
 _PARTS: Mapping[str, tuple[str, ...]] = {
@@ -39,13 +41,18 @@ class Part:
     """The part that it belongs to, such as `train`."""
 
 
-def parts(folder: Path, wanted: Collection[str] | None = None) -> list[Part]:
+def parts(folder: Path, wanted: Collection[str] | None = None) -> tuple[list[Part], list[str]]:
     """Return the files of a folder that hold its rows, by name: as its card says, else all of the commonest kind.
 
-    `wanted`: only these parts. Raises `UserError` where there is none, and where the card knows several sets of rows.
+    Also the names of other files that may hold rows, and are not read. `wanted`: only these parts. Raises `UserError` where there
+    is none, and where the card knows several sets of rows.
     """
     there = _files(folder)
-    found = _of_card(folder, there) or [Part(path, name, _split(name)) for name, path in _alike(there).items()]
+    found = _of_card(folder, there)
+    alike = {} if found else _alike(there)
+    # What a card leaves out is left out on purpose.
+    unread = [name for name in there if name not in alike] if alike else []
+    found = found or [Part(path, name, _split(name)) for name, path in alike.items()]
     if not found:
         message = (
             f"the folder {folder} holds no rows: neither .ann files of brat nor files of data ({', '.join(SUFFIXES)}); name "
@@ -53,12 +60,12 @@ def parts(folder: Path, wanted: Collection[str] | None = None) -> list[Part]:
         )
         raise UserError(message)
     if wanted is None:
-        return found
+        return found, unread
     if unknown := sorted(set(wanted).difference(part.split for part in found)):
         known = ", ".join(sorted({part.split for part in found}))
         message = f"there is no part {unknown[0]!r} in {folder}; its parts are {known}"
         raise UserError(message)
-    return [part for part in found if part.split in wanted]
+    return [part for part in found if part.split in wanted], unread
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -81,11 +88,15 @@ def _suffix(path: Path) -> str:
 
 def _alike(there: Mapping[str, Path]) -> dict[str, Path]:
     """Return the files of one kind: the one that most are of, of several the first of `SUFFIXES`."""
-    kinds = Counter(_suffix(path) for path in there.values())
+    kinds = Counter(map(_kind, there.values()))
     if not kinds:
         return {}
     most = max(kinds, key=lambda suffix: (kinds[suffix], -SUFFIXES.index(suffix)))
-    return {name: path for name, path in there.items() if _suffix(path) == most}
+    return {name: path for name, path in there.items() if _kind(path) == most}
+
+
+def _kind(path: Path) -> str:
+    return _KINDS.get(_suffix(path), _suffix(path))
 
 
 def _split(name: str) -> str:

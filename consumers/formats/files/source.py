@@ -21,6 +21,7 @@ SUFFIXES: Mapping[str, Format] = {
     ".bmes": "conll", ".conllu": "conll", ".ann": "brat", ".spacy": "docbin",
 }  # fmt: skip
 _MAY_BE_TAGGED = frozenset({".tsv", ".txt", ".csv"})
+_SHOWN_FILES = 8
 _OF_FOLDERS: tuple[Format, ...] = ("jsonl", "csv", "parquet", "docbin")
 """Formats whose rows say themselves what they belong to, so that several files can be one set of rows."""
 _GUESSED: frozenset[Format] = frozenset({"csv", "conll"})
@@ -150,7 +151,8 @@ def _is_brat(path: Path) -> bool:
 
 
 def _of_folder(path: Path, reading: Reading) -> Source:
-    parts = [(part, identify(part.path, reading)) for part in folder.parts(path, reading.splits)]
+    found, unread = folder.parts(path, reading.splits)
+    parts = [(part, identify(part.path, reading)) for part in found]
     first = parts[0][1]
     if others := [part.name for part, source in parts if source.format != first.format]:
         message = f"{path} holds files of several formats ({parts[0][0].name}, {others[0]}); name one of them, or its folder"
@@ -159,7 +161,9 @@ def _of_folder(path: Path, reading: Reading) -> Source:
     for part, _source in parts:
         counts[part.split] = counts.get(part.split, 0) + 1
     told = ", ".join(f"{split} {number}" for split, number in counts.items())
-    return replace(first, path=path, parts=tuple(parts), said=(f"files: {told}", *first.said))
+    more = ", ..." if len(unread) > _SHOWN_FILES else ""
+    left = (f"files of another kind, not read: {', '.join(unread[:_SHOWN_FILES])}{more}",) if unread else ()
+    return replace(first, path=path, parts=tuple(parts), said=(f"files: {told}", *left, *first.said))
 
 
 def _suffix(path: Path) -> str:
