@@ -126,6 +126,10 @@ def plan(
     writer = EventWriter(
         task, columns, chosen, identity, _file_time(source, clock), clock() + future_tolerance, spans, documents, decimals
     )
+    if "spans" in columns and layout.tags is None and source.format not in _NAMES_DOCUMENTS:
+        for row in layout.rows(flat(source.rows())):
+            if isinstance(row, Row):
+                writer.look_at(row)
     rows = seen.rows if layout.tags is None else sum(1 for _ in layout.rows(flat(source.rows())))
     said = [f"column {column!r}: whole numbers written with a decimal point, read without it" for column in sorted(decimals)]
     return Import(source, layout, identity, rows, (*_said(source, layout, columns, seen), *said), writer, chosen.limit)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from consumers.formats.rows import Findings, Unreadable
@@ -15,12 +15,13 @@ _EXPECTED = 'spans are expected as a list of {"start": 0, "end": 5, "label": "OR
 _START = ("start", "start_offset")
 _END = ("end", "end_offset")
 _UNITS = (
+    ("utf-32-le", 4, False, "code points"),
     ("utf-16-le", 2, False, "UTF-16 units"),
     ("utf-8", 1, False, "bytes of UTF-8"),
     ("utf-32-le", 4, True, "a line end of two characters as one"),
     ("utf-16-le", 2, True, "UTF-16 units, and a line end of two characters as one"),
 )
-"""What tools count instead of code points: encoding, bytes a unit, whether CR LF counts once (as browsers have it), in words."""
+"""What tools count: encoding, bytes a unit, whether CR LF counts once (as browsers have it), in words. Code points come first."""
 _LABEL = ("label", "labels", "entity_group", "entity", "type")
 
 
@@ -51,11 +52,27 @@ class SpanReader:
     """Label in the file -> label here; the empty text leaves the span out."""
     nesting: Nesting
     findings: Findings
+    shown: set[frozenset[int]] = field(default_factory=set)
+    """What offsets may count by rows whose spans have texts of their own: of each such row, which of `_UNITS`."""
+
+    def look_at(self, value: object, text: str) -> None:
+        """Note what the offsets of a row may count. Raises ValueError where its spans cannot be read."""
+        if text.isascii() and "\r" not in text:
+            return  # all units are the same
+        spans = [_span(one, self.names) for one in entries(value)]
+        if any(span.text is not None for span in spans):
+            fitting = frozenset(unit for unit in range(len(_UNITS)) if _laid(spans, text, unit) is not None)
+            self.shown.update({fitting} if fitting else ())
+
+    def _units(self) -> frozenset[int]:
+        """Return what offsets without texts may count: what all rows with texts allow, code points if these do."""
+        common = frozenset(range(len(_UNITS))).intersection(*self.shown)
+        return frozenset({0}) if 0 in common else common or frozenset().union(*self.shown)
 
     def read(self, value: object, text: str, line: int) -> list[dict[str, Any]]:
         """Return spans as events carry them, in order. Raises ValueError saying what is wrong and what is expected."""
         spans = _in_code_points(
-            [_span(one, self.names) for one in entries(value)], text, lambda what: self.findings.add(what, line)
+            [_span(one, self.names) for one in entries(value)], text, self._units(), lambda what: self.findings.add(what, line)
         )
         spans = [self._on_words(span, text, line) for span in spans if span.label]
         kept = self._apart([span for span in spans if span.end > span.start], line)
@@ -144,20 +161,38 @@ def _span(value: object, names: Mapping[str, str]) -> _Span:
     return _Span(first, after, read, text if isinstance(text, str) else None, layer if isinstance(layer, int) else 0)
 
 
-def _in_code_points(spans: list[_Span], text: str, note: Callable[[str], None]) -> list[_Span]:
-    """Return the spans with offsets in code points, converted where their own texts show that something else was counted."""
+def _in_code_points(spans: list[_Span], text: str, units: frozenset[int], note: Callable[[str], None]) -> list[_Span]:
+    """Return the spans with offsets in code points, converted where texts show that something else was counted.
+
+    These are their own; of spans without texts, those of the file's other rows say which `units` there may be.
+    """
     problem = next((said for span in spans if (said := _misplaced(span, text))), None)
-    if problem is None:
+    own = any(span.text is not None for span in spans)
+    if (own or units == {0}) and problem is None:
         return spans
-    if any(span.text is not None for span in spans):
-        for encoding, width, line_ends, unit in _UNITS:
-            positions = _positions(text, encoding, width, line_ends=line_ends)
-            if all(span.start in positions and span.end in positions for span in spans):
-                moved = [replace(span, start=positions[span.start], end=positions[span.end]) for span in spans]
-                if not any(_misplaced(span, text) for span in moved):
-                    note(f"rows whose offsets count {unit}, converted to code points")
-                    return moved
-    raise ValueError(problem)
+    tried = range(len(_UNITS)) if own else sorted(units)
+    laid = {unit: moved for unit in tried if (moved := _laid(spans, text, unit)) is not None}
+    if laid and (own or all(moved == next(iter(laid.values())) for moved in laid.values())):
+        unit, moved = next(iter(laid.items()))
+        if moved != spans:
+            note(f"rows whose offsets count {_UNITS[unit][-1]}, converted to code points")
+        return moved
+    raise ValueError(problem or _unclear(laid))
+
+
+def _unclear(units: Collection[int]) -> str:
+    counted = " or ".join(_UNITS[unit][-1] for unit in units)
+    return f"offsets of this file do not count code points everywhere; here they may count {counted}; add the text of each span"
+
+
+def _laid(spans: list[_Span], text: str, unit: int) -> list[_Span] | None:
+    """Return spans with offsets in code points where theirs count `unit`; None where they then do not fit the text."""
+    encoding, width, line_ends, _ = _UNITS[unit]
+    positions = _positions(text, encoding, width, line_ends=line_ends)
+    if not all(span.start in positions and span.end in positions for span in spans):
+        return None
+    moved = [replace(span, start=positions[span.start], end=positions[span.end]) for span in spans]
+    return None if any(_misplaced(span, text) for span in moved) else moved
 
 
 def _misplaced(span: _Span, text: str) -> str | None:

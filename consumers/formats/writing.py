@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -89,12 +90,9 @@ class EventWriter:
         )  # fmt: skip
 
     def _label(self, row: Row, task: TaskSpec, occurred_at: datetime) -> AnyEvent | LeftOut:
-        # The text column is the whole text; without one it is put together as an article's is.
-        whole, title, body = (self._text(row, name) for name in ("text", "title", "body"))
         kind = kinds.get(task.kind)
-        if not kind.positional and SIDE not in self.columns:  # offsets count what the file holds; exported texts are plain
-            whole, title, body = plain(whole), plain(title), plain(body)
-        text = whole or article_text(title, body)
+        # Offsets count what the file holds; exported texts are plain.
+        text = self._whole_text(row, as_it_stands=kind.positional or SIDE in self.columns)
         _refuse_blank(text)
         if task.prefilter is not None and (why := task.prefilter.reason(text)) is not None:
             return LeftOut(row.line, f"texts that the prefilter leaves out ({why})")
@@ -108,6 +106,19 @@ class EventWriter:
         )  # fmt: skip
         read_target(task, target, text)
         return label
+
+    def _whole_text(self, row: Row, *, as_it_stands: bool) -> str:
+        # The text column is the whole text; without one it is put together as an article's is.
+        whole, title, body = (self._text(row, name) for name in ("text", "title", "body"))
+        if not as_it_stands:
+            whole, title, body = plain(whole), plain(title), plain(body)
+        return whole or article_text(title, body)
+
+    def look_at(self, row: Row) -> None:
+        """Note what the offsets of a row's spans count, if it has any: rows that do not show it count as others of the file."""
+        # A row that cannot be read shows nothing; why is said when it is its turn.
+        with contextlib.suppress(ValueError):
+            self.spans.look_at(row.values.get(self.columns["spans"]), self._whole_text(row, as_it_stands=True))
 
     def _document(self, row: Row) -> str | None:
         if self.documents is None:

@@ -315,6 +315,46 @@ def test_offsets_in_other_units_are_converted_and_said(tmp_path: Path, text: str
     assert any(unit in one for one in found.findings.in_words())
 
 
+EMOJI = "\U0001f600 Acme rose"
+PROOFS: dict[str, Any] = {
+    "UTF-16": {"text": EMOJI, "spans": [{"start": 3, "end": 7, "text": "Acme", "label": "ORG"}]},
+    "code points": {"text": EMOJI, "spans": [{"start": 2, "end": 6, "text": "Acme", "label": "ORG"}]},
+    "nothing": {"text": "Acme rose", "spans": [{"start": 0, "end": 4, "text": "Acme", "label": "ORG"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("proofs", "start", "covered"),
+    [
+        (("UTF-16",), 3, "Acme"),
+        (("UTF-16", "nothing"), 3, "Acme"),
+        (("code points",), 2, "Acme"),
+        (("nothing",), 2, "Acme"),
+        ((), 2, "Acme"),
+        (("UTF-16", "code points"), 3, None),
+    ],
+)
+@pytest.mark.parametrize("proven_first", [True, False])
+def test_rows_without_texts_of_spans_count_as_those_with_them(
+    tmp_path: Path, proofs: tuple[str, ...], start: int, covered: str | None, proven_first: bool
+) -> None:
+    bare = {"text": f"{EMOJI} again", "spans": [[start, start + 4, "ORG"]]}
+    rows = [PROOFS[name] for name in proofs]
+    found = entities(written(tmp_path, "rows.jsonl", [*rows, bare] if proven_first else [bare, *rows]))
+    [told_of] = found[-1:] if proven_first else found[:1]
+    if covered is None:
+        assert told_of.startswith("refused: column 'spans'")
+    else:
+        assert told_of == (bare["text"], [(covered, "ORG")])
+
+
+def test_rows_that_all_units_read_alike_are_read_in_a_file_of_several(tmp_path: Path) -> None:
+    plain: list[Any] = [{"text": "Acme rose", "spans": [[0, 4, "ORG"]]}, {"text": EMOJI, "spans": []}]
+    for proofs in (("UTF-16",), ("UTF-16", "code points")):
+        path = written(tmp_path, "rows.jsonl", [*map(PROOFS.__getitem__, proofs), *plain])
+        assert entities(path)[-2:] == [("Acme rose", [("Acme", "ORG")]), (EMOJI, [])]
+
+
 def test_offsets_that_no_unit_explains_are_refused(tmp_path: Path) -> None:
     text = "\U0001f600 Nova Telecom met in Quito."
     good, wrong = (
