@@ -45,6 +45,11 @@ def whole(number: object) -> object:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
+def as_sent(number: float) -> str:
+    """Return a number with all its digits, for a message about a limit that it passes by little."""
+    return repr(number).removesuffix(".0")
+
+
 def spelt(label: str) -> str:
     """Return how the JSON of a target (without white space) contains a label under the key `label`."""
     return f'"label":{json.dumps(label, ensure_ascii=False)}'

@@ -17,7 +17,8 @@ _ENDS = frozenset("ESLUW")
 _LETTERS = frozenset("BIESLUMW")
 # In lower case only what no type begins with.
 _PREFIXED = re.compile(r"([BIESLUMW]|[bi])[-_:](.+)")
-_SUFFIXED = re.compile(r"(.+)[-_]([BIESLUM])")
+_SUFFIXED = re.compile(r"(.+)[-_:]([BIESLUM])")
+_NO_TYPE = re.compile(r"[BIESLUMWbi][-_:]|[-_:][BIESLUM]")
 _WORD = re.compile(r"[^\W\d_][^\s]*")
 _NUMBER = re.compile(r"-?\d+(?:\.0*)?", re.ASCII)
 _MOST_TYPES = 100
@@ -69,9 +70,16 @@ def is_marked(tag: str) -> bool:
     return bool(_PREFIXED.fullmatch(tag) or _SUFFIXED.fullmatch(tag))
 
 
+def is_unclear(tag: str) -> bool:
+    """Return whether a tag says no type, as `B-` does, or joins several tags, as `B-ORG|B-PER` does."""
+    parts = tag.split("|")
+    joined = len(parts) > 1 and any(map(is_marked, parts)) and all(is_marked(part) or is_outside(part) for part in parts)
+    return joined or _NO_TYPE.fullmatch(tag) is not None
+
+
 def holds_entities(tags: Collection[str]) -> bool:
     """Return whether these are all the tags of a column of entities: marked or outside or missing, and no phrases."""
-    marked = {split(tag)[1] for tag in tags if is_marked(tag)}
+    marked = {split(tag)[1] for tag in tags if is_marked(tag) and not is_unclear(tag)}
     return bool(marked) and marked - _PHRASES != set() and all(map(_taglike, tags))
 
 
@@ -194,7 +202,7 @@ def _joined(tokens: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _taglike(tag: str) -> bool:
-    return is_outside(tag) or is_marked(tag) or tag in MISSING
+    return is_outside(tag) or is_marked(tag) or tag in MISSING or is_unclear(tag)
 
 
 def unspaced(character: str) -> bool:

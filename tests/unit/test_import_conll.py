@@ -234,3 +234,18 @@ def test_a_line_of_another_width_costs_its_sentence(tmp_path: Path) -> None:
     assert (first, last) == (("Acme rose", [("Acme", "ORG")]), ("Lyon", [("Lyon", "GPE")]))
     assert "3 columns where 2 are expected; its sentence (line 4 on) is left out" in wide
     assert "no tag behind 'bn'" in narrow
+
+
+@pytest.mark.parametrize("tag", ["B-", "I-", "b-", "-B", "B:", "B-ORG|B-PER", "B-ORG|O"])
+def test_a_tag_without_a_type_or_with_several_costs_its_sentence(tmp_path: Path, tag: str) -> None:
+    refused, read = read_all = entities(written(tmp_path, "rows.conll", f"Acme {tag}\nrose O\n\nLyon B-GPE\n"))
+    assert len(read_all) == 2
+    assert refused.startswith("refused: ")
+    assert read == ("Lyon", [("Lyon", "GPE")])
+    rows = [{"tokens": ["Acme", "rose"], "ner_tags": [tag, "O"]}]
+    [row] = entities(written(tmp_path, "rows.jsonl", rows))
+    assert row.startswith("refused: ")
+
+
+def test_a_mark_may_stand_behind_the_type(tmp_path: Path) -> None:
+    assert read(tmp_path, "Acme ORG:B\nCorp ORG:I\nrose O\n") == [("Acme Corp rose", [("Acme Corp", "ORG")])]

@@ -408,3 +408,33 @@ def test_parquet_ids_that_stand_for_several_numbers_are_refused(tmp_path: Path, 
     read, *refused = articles(written(tmp_path, "a.parquet", table), ColumnMapping(id="id"))
     assert read == ("a", "")
     assert [row.startswith("refused: column 'id'") for row in refused] == [True, True]
+
+
+WORKBOOK = b"PK\x03\x04\x14\x00\x06\x00\x08\x00[Content_Types].xml" + b"\x00" * 20 + b"PK\x03\x04xl/workbook.xml"
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.json", "x.conll", "x.tsv", "x.xlsx", "x.zip", "x"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(b"text,label\na,b\n"), "gzip"),
+        (WORKBOOK, "Excel"),
+        (b"PK\x03\x04 rows.csv", "ZIP"),
+        (b"\n<!DOCTYPE html>\n<html><p>Not found, sorry</p></html>\n", "HTML"),
+        (b"<HTML><p>Not found, sorry</p></HTML>\n", "HTML"),
+        (b"PAR1\x00\x01", "Parquet"),
+        (b"\x00" * 100, "zero bytes"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_what_it_is(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        topics(written(tmp_path, name, content))
+
+
+@pytest.mark.parametrize("before", ["Export of 2024\n", "Export of 2024\n\n", "Report\nof all\n"])
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_lines_before_the_column_names_are_named(tmp_path: Path, before: str, sign: str) -> None:
+    rows = f"text{sign}label\nAcme rose{sign}economy\nLyon{sign}sport\n"
+    with pytest.raises(UserError, match="column names"):
+        topics(written(tmp_path, "rows.csv", before + rows))
+    assert len(articles(written(tmp_path, "one.csv", f"text\nAcme rose\nLyon{sign} calm\nRome\n"))) == 3

@@ -78,7 +78,8 @@ def test_what_does_not_fit_a_task_of_numbers_is_refused(change: dict[str, Any], 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"valence": 7}, "ranges from 1 to 5"),
+        ({"valence": 7}, "is 7, and ranges from 1 to 5"),
+        ({"valence": 5.0000001}, r"is 5\.0000001, and ranges from 1 to 5"),
         ({"joy": 2}, "not one of the task's: valence, arousal"),
         ({}, "at least 1"),
         ({"valence": None}, "no dimension has a number"),

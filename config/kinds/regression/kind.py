@@ -163,7 +163,8 @@ class Regression:
             if name not in known:
                 return f"dimension {name!r} is not one of the task's: {', '.join(known)}"
             if not known[name].holds(value):
-                return f"{name} is {value:g}, and ranges from {known[name].low:g} to {known[name].high:g}"
+                low, high = (values.as_sent(one) for one in (known[name].low, known[name].high))
+                return f"{name} is {values.as_sent(value)}, and ranges from {low} to {high}"
         return None
 
     def restricted(self, target: Target, declared: Sequence[Dimension]) -> dict[str, Any] | None:

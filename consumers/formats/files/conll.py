@@ -17,6 +17,7 @@ from consumers.formats.tags import (
     holds_plain_types,
     is_marked,
     is_outside,
+    is_unclear,
     named,
     number_of,
     scheme_of,
@@ -427,7 +428,7 @@ def _sentence(
         tokens.append(line.columns[columns.token])
         for layer, index in zip(layers, columns.tags, strict=True):
             tag = _tag(line, index, columns)
-            if not tag or (tag in MISSING and tag not in dropped):
+            if not tag or (tag in MISSING and tag not in dropped) or is_unclear(tag):
                 return BadRow(line.number, _no_tag(tokens[-1], tag, line.columns[index], left_out))
             layer.append("O" if tag in dropped else tag)
     values = sentence(tokens, layers, written)
@@ -439,6 +440,9 @@ def _no_tag(token: str, tag: str | None, written: str, left_out: str) -> str:
     if tag is None:
         number = f"token {token[:40]!r} has the tag {written}, a number without a name"
         return f"{number}; {left_out}. Give --label-map 0=O,1=B-PER,2=I-PER,... or --label-map @FILE"
+    if is_unclear(tag):
+        unclear = f"token {token[:40]!r} has the tag {tag!r}, which has no type or joins several"
+        return f"{unclear}; {left_out}. Write one, such as B-ORG, or name another column with --columns"
     if tag:
         missing = f"token {token[:40]!r} has the tag {tag!r}, which stands for a missing value"
         return f"{missing}; {left_out}. Write O outside entities, or give --label-map {tag}="

@@ -7,7 +7,7 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from config.errors import UserError
@@ -82,7 +82,25 @@ def recognise(file: ImportFile, delimiter: str | None = None, *, header: bool = 
     said = [] if chosen == ("\t" if tabs else ",") else [f"delimiter: {_NAMES.get(chosen, repr(chosen))}"]
     said += [f"a space behind each {_NAMES.get(chosen, repr(chosen))} belongs to it"] if space_after else []
     dialect = Dialect(chosen, quotes, space_after, named is not None, ", ".join(said) or None)
+    if header:
+        _refuse_preamble(file, lines, dialect, [delimiter] if delimiter else _DELIMITERS)
     return _with_values(dialect, itertools.chain(head, text)) if quotes else dialect
+
+
+def _refuse_preamble(file: ImportFile, lines: Sequence[str], dialect: Dialect, delimiters: Iterable[str]) -> None:
+    """Refuse a file with lines of one field before its column names: each of its rows would be said to have too many."""
+    first = next((line for line in lines if line.strip()), "")
+    if len(dialect.fields(first)) != 1:
+        return
+    for sign in delimiters:
+        widths = [len(record) for record in _parsed(lines, sign)]
+        after = list(itertools.dropwhile(lambda width: width == 1, widths))
+        if len(after) > 1 and len(after) < len(widths) and set(after) == {after[0]}:
+            message = (
+                f"{file.path}: the first line is {first.strip()[:60]!r}, and lines of {after[0]} columns follow it; remove what "
+                "stands before the column names"
+            )
+            raise UserError(message)
 
 
 def delimiter_named(name: str) -> str:

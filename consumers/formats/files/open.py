@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import io
@@ -15,6 +16,24 @@ from typing import BinaryIO, TextIO, cast
 from config.errors import UserError
 
 COMPRESSIONS = (".xz", ".gz")
+_HEAD_BYTES = 4_096
+_WORKBOOK = b"xl/"
+_KNOWN: tuple[tuple[bytes, str], ...] = (
+    (b"\x1f\x8b", "packed with gzip; let its name end in .gz"),
+    (b"\xfd7zXZ\x00", "packed with xz; let its name end in .xz"),
+    (b"PK\x03\x04", "a ZIP archive; unpack it"),
+    (b"BZh", "packed with bzip2; unpack it"),
+    (b"\x28\xb5\x2f\xfd", "packed with Zstandard; unpack it"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
+    (b"Rar!", "a RAR archive; unpack it"),
+    (b"%PDF-", "a PDF document; save its rows as CSV or JSON"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document, such as an Excel workbook; save its sheet as CSV"),
+    (b"SQLite format 3", "an SQLite database; save its rows as CSV or JSON"),
+    (b"PAR1", "a Parquet file; let its name end in .parquet, or give --format parquet"),
+    (b"<!doctype html", "an HTML page, such as a server sends in place of a file; fetch the file again"),
+    (b"<html", "an HTML page, such as a server sends in place of a file; fetch the file again"),
+)
+"""What files of other kinds begin with, in lower case where case does not matter."""
 
 
 class ImportFile:
@@ -82,3 +101,18 @@ def uncompressed_name(path: Path) -> Path:
 def is_decoded(text: str) -> bool:
     """Return whether all bytes of a text that `ImportFile.text` gave were in the file's encoding."""
     return text.isascii() or not any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def refuse_other_kinds(path: Path) -> None:
+    """Raise `UserError` where the first bytes of a file of text show that it is something else, saying what."""
+    with open_import(path) as file:
+        head = file.binary.read(_HEAD_BYTES)
+    begins = head.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
+    known = next((what for sign, what in _KNOWN if begins.startswith(sign) or begins[: len(sign)].lower() == sign), None)
+    if begins.startswith(b"PK\x03\x04") and _WORKBOOK in head:
+        known = "an Excel workbook; save its sheet as CSV"
+    if head and not head.strip(b"\x00"):
+        known = "of zero bytes only, as after a crash of the machine that wrote it; fetch it again"
+    if known is not None:
+        message = f"{path} is {known}. Nothing was imported from it"
+        raise UserError(message)

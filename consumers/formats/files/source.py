@@ -11,7 +11,7 @@ from typing import Literal
 from config.errors import UserError
 from config.files.durable import sha256_of_file
 from consumers.formats.files import brat, conll, csv, docbin, encoding, folder, json, parquet
-from consumers.formats.files.open import open_import, uncompressed_name
+from consumers.formats.files.open import open_import, refuse_other_kinds, uncompressed_name
 from consumers.formats.rows import AnyRow, renumbered
 
 Format = Literal["jsonl", "csv", "parquet", "conll", "brat", "docbin"]
@@ -24,6 +24,7 @@ _MAY_BE_TAGGED = frozenset({".tsv", ".txt", ".csv"})
 _SHOWN_FILES = 8
 _OF_FOLDERS: tuple[Format, ...] = ("jsonl", "csv", "parquet", "docbin")
 """Formats whose rows say themselves what they belong to, so that several files can be one set of rows."""
+_BINARY: frozenset[Format | None] = frozenset({"parquet", "docbin", "brat"})
 _GUESSED: frozenset[Format] = frozenset({"csv", "conll"})
 """Formats of text that do not say that they are UTF-8."""
 
@@ -124,6 +125,8 @@ def identify(path: Path, reading: Reading, outside: Mapping[str, str] | None = N
     if path.is_dir() and reading.format in (None, *_OF_FOLDERS) and not _is_brat(path):
         return _of_folder(path, reading)
     chosen = reading.format or _format_of(path)
+    if chosen not in _BINARY:
+        refuse_other_kinds(path)
     found = encoding.named(reading.encoding) if reading.encoding else _encoding_of(path, chosen)
     if reading.format is None and _suffix(path) in _MAY_BE_TAGGED and chosen != "brat":
         with open_import(path, found.name) as file:

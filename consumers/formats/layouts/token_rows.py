@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consumers.formats.rows import AnyRow, BadRow, Row, Unreadable
-from consumers.formats.tags import MISSING, begins, is_outside, named, number_of, scheme_of, sentence
+from consumers.formats.tags import MISSING, begins, is_outside, is_unclear, named, number_of, scheme_of, sentence
 from consumers.formats.values import missing, read_token, shown, unpacked, whole_or_none
 
 
@@ -50,6 +50,9 @@ class Tags:
             return self._named(tag, zero_is_outside=not self.numbers)
         if tag in MISSING and self.names.get(tag) != "":
             message = f"a tag is {tag!r}, which stands for a missing value; write O outside entities, or give --label-map {tag}="
+            raise ValueError(message)
+        if is_unclear(tag):
+            message = f"the tag {tag!r} has no type, or joins several; write one, such as B-ORG, for each token"
             raise ValueError(message)
         return "O" if tag in MISSING else tag
 
