@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Collection
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
@@ -22,6 +24,16 @@ def identify(text: str) -> str:
         return UNKNOWN
     code, _score = _identifier().classify(head)
     return str(code)
+
+
+def probabilities(text: str, among: Collection[str]) -> dict[str, float]:
+    """Return how probable each of the languages `among` is, as far as the beginning of `text` tells; together 1."""
+    head = text[:READ_CHARS]
+    scores = {code: score for code, score in _identifier().rank(head) if code in among}
+    best = max(scores.values())
+    # As py3langid does it: scores grow with the text, and so does what they overstate.
+    weights = {code: math.exp((score - best) / math.sqrt(max(len(head), 1))) for code, score in scores.items()}
+    return {code: weight / sum(weights.values()) for code, weight in weights.items()}
 
 
 @functools.cache

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import codecs
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
+import regex
 from charset_normalizer import from_bytes
 
 from config.errors import UserError
+from consumers.formats.files.alphabets import Reading, better, readings
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
@@ -23,22 +24,25 @@ _EXCERPT_CHARS = 40
 _MOSTLY = 0.3
 _MOST_ACCENTS = 0.65
 # What spreadsheets and older systems write where the script is not Latin.
-_CODE_PAGES = (
-    "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr",
-)  # fmt: skip
-_LATIN = ("cp1252", "cp1250", "iso8859_2")
-"""The likelier first."""
-_BEFORE_WINDOWS = ("cp850", "mac_roman")
+_CYRILLIC = ("cp1251", "koi8_r", "iso8859_5", "cp866", "mac_cyrillic")
+_CODE_PAGES = (*_CYRILLIC, "cp1253", "cp1255", "cp1256", "cp874", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")
+_LATIN = ("cp1252", "cp1250", "iso8859_2", "cp1257", "cp1254", "iso8859_15", "iso8859_16", "cp850", "mac_roman")
+_LESS_LIKELY = {"cp1252": 0.0, "cp850": 0.45, "mac_roman": 0.45}
+_ELSE_LESS_LIKELY = 0.15
+"""Cp1252 is by far the most frequent; what came before Windows needs the clearest signs."""
+_CLEARLY = 0.1
 _WORD = re.compile(rb"[^\s,;]*[\x80-\xff][^\s,;]*")
 """Words of another script; those in ASCII beside them tell nothing."""
 _RUN = re.compile(rb"[\x80-\xff]{3,}")
 _MOST_IN_RUNS = 0.6
-_TURKISH = (frozenset("þð"), frozenset("çü"), frozenset("þðçüýöâîû"))
-"""As cp1252 has them: ş and ğ, what stands in Turkish and not in Icelandic, and all letters with marks that Turkish has."""
-_IN_WORDS = re.compile(
-    r"(?<=[^\W\d_])[^\w\s’'`´·.,:;/\\|\-–—…()\[\]\"“”„»«@&+*=_](?=[^\W\d_])|(?<=[^\W\d_])(?<!\bm)(?<!\b[kcdm]m)[²³¹]|[²³¹](?=[^\W\d_])"
+_LETTERS = regex.compile(r"\p{L}{2,}")
+_ODD_SIGNS = regex.compile(
+    r"[^\x00-\x7f\p{L}\p{M}\p{Nd}\s‘“„«‹–—•№](?=\p{Cyrillic})|(?<=\p{Cyrillic})[^\x00-\x7f\p{L}\p{M}\s’”“»›–—…]|ƒ"
 )
-"""Symbols between letters, and raised digits at a word that is not a unit."""
+"""Signs that do not open a word, at its beginning, and such as do not close one, at its end."""
+_FEW_BYTES = 8
+_CAPITALS_ALONE = 0.25
+"""How much a word in capitals is less likely than one in small letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ def named(name: str) -> Encoding:
 def recognise(content: BinaryIO, *, guess: bool) -> Encoding:
     """Return the encoding of a whole file. Without `guess` (JSON, which is UTF-8 by its standard) only marks are looked at.
 
-    A file with a line in UTF-8 beyond ASCII is UTF-8: its other lines are then bad rows, not text in another encoding.
+    Raises `UserError` when several are as likely. A file with a line in UTF-8 beyond ASCII is UTF-8: its other lines are then
+    bad rows, not text in another encoding.
     """
     head = content.read(_HEAD_BYTES)
     for mark, name in _MARKS:
@@ -103,52 +108,78 @@ def _lines_in_no_utf8(head: bytes, content: BinaryIO) -> bytes:
 
 
 def _guessed(sample: bytes) -> Encoding:
-    name = "cp1252"
+    """Return the encoding of lines that are not UTF-8. Raises `UserError` when it is not clear."""
     # Single letters beyond ASCII are Latin with accents, whatever statistics make of them.
     beyond = sum(byte >= 0x80 for byte in sample)  # noqa: PLR2004 - ASCII ends there
     in_runs = sum(map(len, _RUN.findall(sample)))
     if in_runs > _MOST_IN_RUNS * beyond or beyond > _MOST_ACCENTS * (
         beyond + sum(map(str.isalpha, sample.decode("ascii", "ignore")))
     ):
-        name = _likeliest(sample, _CODE_PAGES) or name
+        name = _likeliest(sample, _CODE_PAGES) or _latin(sample)
     else:
         name = _latin(sample)
     try:
         text = sample.decode(name)
     except UnicodeDecodeError:
         return Encoding("utf-8-sig")
-    start = max(next((index for index, character in enumerate(text) if not character.isascii()), 0) - 10, 0)
-    excerpt = text[start : start + _EXCERPT_CHARS].splitlines()[0]
-    return Encoding(name, f"encoding: {name} as it looks (it is not UTF-8), e.g. {excerpt!r}; if that is wrong, give --encoding")
+    at = next((index for index, character in enumerate(text) if not character.isascii()), 0)
+    return Encoding(
+        name, f"encoding: {name} as it looks (it is not UTF-8), e.g. {_excerpt(text, at)!r}; if that is wrong, give --encoding"
+    )
 
 
 def _likeliest(sample: bytes, encodings: Sequence[str]) -> str | None:
-    """Return the encoding whose text looks most like a language; None when none of them fits."""
-    found = from_bytes(b" ".join(_WORD.findall(sample)), cp_isolation=list(encodings))
-    return max(found, key=lambda one: one.coherence - one.chaos).encoding if len(found) else None
+    """Return the encoding whose text looks most like a language; None when none of them fits.
+
+    Raises `UserError` when two Cyrillic ones fit as well, or any two fit a few bytes.
+    """
+    words = b" ".join(_WORD.findall(sample))
+    found = from_bytes(words, cp_isolation=list(encodings))
+    scores = {one.encoding: one.coherence - one.chaos - _odd_words(sample.decode(one.encoding, "replace")) for one in found}
+    ranked = sorted(scores, key=lambda name: -scores[name])
+    first, second = (*ranked, None, None)[:2]
+    is_short = len(words) < _FEW_BYTES
+    alike = first in _CYRILLIC and second in _CYRILLIC
+    if first and second and (is_short or alike) and scores[first] - scores[second] < _CLEARLY:
+        _refuse(sample, first, second)
+    return first
+
+
+def _odd_words(text: str) -> float:
+    """Return the share of words with capitals behind small letters or odd signs: what the wrong one of two Cyrillic pages has."""
+    words = [word for word in _LETTERS.findall(text) if not word.isascii()]
+    odd = len(_ODD_SIGNS.findall(text)) + sum(
+        _CAPITALS_ALONE if word.isupper() else 1.0 for word in words if word.lower() not in (word, word[0].lower() + word[1:])
+    )
+    return odd / max(len(words), 1)
 
 
 def _latin(sample: bytes) -> str:
-    """Return the encoding of a text in Latin letters: cp1252, unless its letters show another."""
-    # One capital within a word may be a name's.
-    doubtful = not _decodes(sample, "cp1252") or _symbols_in_words(sample, "cp1252") > 1
-    candidates = (*_LATIN, *_BEFORE_WINDOWS) if doubtful else _LATIN
-    name = min((one for one in candidates if _decodes(sample, one)), key=lambda one: _symbols_in_words(sample, one))
-    accents = {letter for letter in sample.decode(name).lower() if not letter.isascii() and letter.isalpha()}
-    own, shared, every = _TURKISH
-    return "cp1254" if name == "cp1252" and accents & own and accents & shared and accents <= every else name
+    """Return the encoding of a text in Latin letters. Raises `UserError` when another one is as likely."""
+    found = readings(sample, _LATIN)
+    leads = {one.page: min((_lead(one, other) for other in found if other is not one), default=1.0) for one in found}
+    first, *others = sorted(leads, key=lambda page: -leads[page])
+    if leads[first] < _CLEARLY:
+        _refuse(sample, first, others[0])
+    return first
 
 
-def _decodes(sample: bytes, encoding: str) -> bool:
-    try:
-        sample.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
+def _lead(one: Reading, other: Reading) -> float:
+    less, others_less = (_LESS_LIKELY.get(page, _ELSE_LESS_LIKELY) for page in (one.page, other.page))
+    return better(one, other) + others_less - less
 
 
-def _symbols_in_words(sample: bytes, encoding: str) -> int:
-    """Return how many symbols and capitals would stand where small letters are expected; Polish read as cp1252 has many."""
-    text = sample.decode(encoding, "replace")
-    capitals = sum(one.islower() and two.isupper() and not two.isascii() for one, two in itertools.pairwise(text))
-    return len(_IN_WORDS.findall(text)) + capitals
+def _refuse(sample: bytes, one: str, other: str) -> NoReturn:
+    texts = [sample.decode(name, "replace") for name in (one, other)]
+    at = next((index for index, (left, right) in enumerate(zip(*texts, strict=False)) if left != right), 0)
+    first, second = (_excerpt(text, at) for text in texts)
+    message = (
+        f"the encoding is not clear: it is not UTF-8, and may be {one} ({first!r}) or {other} ({second!r}); "
+        "give --encoding, or save the file as UTF-8"
+    )
+    raise UserError(message)
+
+
+def _excerpt(text: str, at: int) -> str:
+    start = max(at - 10, text.rfind("\n", 0, at) + 1)
+    return text[start : start + _EXCERPT_CHARS].splitlines()[0]
