@@ -28,13 +28,22 @@ _SERIALS = (20_000, 80_000)
 
 _NUMBER = re.compile(r"[+-]?\d{1,40}(?:\.\d{0,40})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _DIGITS_DATE = re.compile(r"((?:19|20)\d\d|2100)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", re.ASCII)
+_DIGITS_HOUR = re.compile(
+    rf"(?:{_DIGITS_DATE.pattern})(?:[01]\d|2[0-3])|(?:2\d|3[01])(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d",
+    re.ASCII,
+)
+"""2024050112 and 2405011200: the seconds of 2030 to 2070, and a date with its hour. No news is of then."""
+_TICKS_PER_SECOND, _TICKS_TO_1970 = 10**7, 621_355_968_000_000_000
+"""As .NET counts, from the year 1: those of 1980 to 2100 are the nanoseconds of 1989 and 1990."""
 _DIGITS_TIME = re.compile(rf"(?:{_DIGITS_DATE.pattern})([01]\d|2[0-3])([0-5]\d)([0-5]\d)?", re.ASCII)
 _ISO = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d|\d{4}/\d\d?/\d\d?|\d{8}|\d{4}-W\d\d-\d|\d{4}W\d{3})"
     r"(?:[Tt _]\s*(?P<time>\d\d(?::?\d\d(?::?\d\d(?:[.,]\d{1,12})?)?)?))?"
-    r"\s*(?P<zone>[Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?)?(?:\[[A-Za-z0-9_+/-]{1,40}\])?",
+    r"\s*(?:(?P<zone>[Zz]|UTC|GMT|[+-]\d\d(?::?\d\d)?)(?:\[[A-Za-z0-9_+/-]{1,40}\])?|(?P<utc>\[(?:Etc/)?(?:UTC|GMT)\]))?",
     re.ASCII,
 )
+_ZONE_ALONE = re.compile(r"\d{4}.{0,40}\[([A-Za-z0-9_+/-]{1,40})\]", re.ASCII)
+"""A zone by its name and without its offset: how far it was from UTC on that day is not told."""
 _RFC_822 = re.compile(
     r"(?:[A-Za-z]{3,9},?\s+)?\d{1,2}[ -][A-Za-z]{3,9}[ -](?:\d{4}|\d\d)"
     r"(?:\s+(?P<time>\d{1,2}:\d\d(?::\d\d)?)(?:\s*(?P<zone>[+-]\d{4}|[A-Za-z]{1,5}))?)?(?:\s+\([^()]{0,40}\))?",
@@ -78,6 +87,9 @@ def _of_text(text: str, value: str) -> datetime:
         return _of_number(_decimal(text, value), value)
     if found := _ISO.fullmatch(text):
         return _of_iso(found, value)
+    if found := _ZONE_ALONE.fullmatch(text):
+        message = f"the zone [{found[1]}] has no offset before it, got {_shown(value)}; write it as numbers, e.g. +02:00"
+        raise ValueError(message)
     if found := _RFC_822.fullmatch(text):
         return _of_rfc_822(found, value)
     if re.fullmatch(r"\d{1,2}[/.-]\d{1,2}[/.-](?:\d\d){1,2}(?:[ T,].*)?", text, re.ASCII | re.DOTALL):
@@ -98,11 +110,21 @@ def _of_number(number: Decimal, value: object) -> datetime:
             return _built(value, *found.groups()).replace(tzinfo=UTC)
         if found := _DIGITS_TIME.fullmatch(digits):
             return _built(value, *(part or 0 for part in found.groups()))
+        _refuse_two_readings(number, digits, value)
     for per_second in (1, 10**3, 10**6, 10**9):
         if _FIRST_S * per_second <= number < _LAST_S * per_second:
             microseconds = int(number * 1_000_000 / per_second)
             return _EPOCH + timedelta(microseconds=microseconds)
     raise ValueError(_what_a_number_is(number, value))
+
+
+def _refuse_two_readings(number: Decimal, digits: str, value: object) -> None:
+    if _DIGITS_HOUR.fullmatch(digits):
+        message = f"it may be a date with its hour or seconds since 1970, got {_shown(value)}; {_TIME}"
+        raise ValueError(message)
+    if _FIRST_S <= (number - _TICKS_TO_1970) / _TICKS_PER_SECOND < _LAST_S:
+        message = f"it may be ticks as .NET counts them or nanoseconds since 1970, got {_shown(value)}; {_TIME}"
+        raise ValueError(message)
 
 
 def _what_a_number_is(number: Decimal, value: object) -> str:
@@ -122,7 +144,7 @@ def _what_a_number_is(number: Decimal, value: object) -> str:
 
 
 def _of_iso(found: re.Match[str], value: str) -> datetime:
-    day, clock, zone = found["date"], found["time"], found["zone"] or ""
+    day, clock, zone = found["date"], found["time"], found["zone"] or ("Z" if found["utc"] else "")
     if "/" in day:
         day = "-".join(part.zfill(2) for part in day.split("/"))
     next_day = clock is not None and re.fullmatch(r"24(?::?00(?::?00(?:[.,]0+)?)?)?", clock) is not None
