@@ -10,12 +10,13 @@ import re
 import unicodedata
 
 # Controls (NUL, tab, line breaks), soft hyphen, grapheme joiner, fillers, zero-width and bidirectional marks, variation
-# selectors, byte order mark, tags. Beyond four hexadecimal digits stand the characters themselves: languages escape those
-# differently.
+# selectors, the blank of Braille, byte order mark, tags, and the noncharacters, which Unicode will never give a meaning. Beyond
+# four hexadecimal digits stand the characters themselves: languages escape those differently.
 _INVISIBLE = (
     r"\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\u2800\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0x110000, 0x10000))
 )
 SPACES = r"\xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 """White space within a line, other than the plain space."""
@@ -27,6 +28,8 @@ _JOINER = rf"(?<=[{_ARABIC}])[\u200c\u200d](?=[{_ARABIC}])|(?<=[{_VIRAMAS}])[\u2
 
 VISIBLE = rf"[^{_INVISIBLE}\u200c\u200d]|{_JOINER}"
 """One visible character or white space of any width, as a regular expression."""
+SHOWN = rf"[^\s\x1c-\x1f\x85{_INVISIBLE}\u200c\u200d]"
+"""One character that is neither white space nor invisible, as a regular expression."""
 _UNWANTED = re.compile(rf"(?!{_JOINER})[{_INVISIBLE}\u200c\u200d\ud800-\udfff]")
 """Halves of surrogate pairs too: no JSON Schema can name them, and no text holds one."""
 
@@ -42,6 +45,16 @@ def in_json_schema(pattern: str) -> str:
     read, are left out: JSON in UTF-8 cannot carry them.
     """
     return _ESCAPE.sub(lambda found: chr(int(found.group(found.lastindex or 0), 16)), pattern.replace(_SURROGATES, ""))
+
+
+_SHOWN = re.compile(SHOWN)
+_SHOWING_NOTHING = ("Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Mn", "Mc", "Me")
+"""White space, controls, characters that every program gives a look of its own, and marks, which stand on another character."""
+
+
+def shows_nothing(text: str) -> bool:
+    """Return whether nobody sees anything in a text: white space, invisible characters, and marks that stand on none."""
+    return not any(unicodedata.category(found.group()) not in _SHOWING_NOTHING for found in _SHOWN.finditer(text))
 
 
 def first_invisible(text: str) -> str | None:

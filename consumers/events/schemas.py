@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from config.foreign.characters import shows_nothing
 from config.foreign.ids import ForeignId
 from config.foreign.labels import LabelName, different, meant_once
 from config.kinds.values import at_most
@@ -68,8 +69,8 @@ class Article(EventFields):
 
     @model_validator(mode="after")
     def _has_text(self) -> Self:
-        if not self.text.strip():
-            message = "title and body are both empty; send at least one of them"
+        if shows_nothing(self.text):
+            message = "title and body are both empty, or show nothing; send at least one of them"
             raise ValueError(message)
         if self.content_sha256 is not None and self.content_sha256 != content_sha256(article_text(self.title, self.body)):
             message = "content_sha256 does not fit title and body; it is the SHA-256 of title, blank line, body in UTF-8"

@@ -8,19 +8,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from config.errors import DeadLetterError
+from config.foreign.characters import SHOWN, in_json_schema, shows_nothing
 from config.kinds import catalog as kinds
 from config.kinds.kind import Measures
 from config.tasks import TaskSpec
 from consumers.events.errors import explain
 
-NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
-"""What `not_blank` asks for, as JSON Schema can say it."""
+NOT_BLANK = in_json_schema(SHOWN)
+"""What `not_blank` asks for, as JSON Schema can say it: it knows no marks."""
 
 
 def not_blank(text: str) -> str:
     """Return `text`. Raises ValueError when nothing stands in it."""
-    if not text.strip():
-        message = "it is empty or only white space; fill it in or leave it out"
+    if shows_nothing(text):
+        message = "it is empty or only white space and invisible characters; fill it in or leave it out"
         raise ValueError(message)
     return text
 

@@ -9,11 +9,11 @@ import ast
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from config.foreign.characters import shows_nothing
 from config.foreign.labels import label as written
 from consumers.formats.rows import Unreadable
 
@@ -104,7 +104,7 @@ def is_whole_decimal(text: str) -> bool:
 
 def blank(text: str) -> bool:
     """Return whether a text shows nothing: white space, control and invisible characters only."""
-    return not any(unicodedata.category(character)[0] not in "ZC" for character in text)
+    return shows_nothing(text)
 
 
 def read_id(value: object) -> str | None:

@@ -69,6 +69,12 @@ def test_an_article_of_tags_alone_has_no_text() -> None:
         article(title="", body="<p> </p><br/>")
 
 
+@pytest.mark.parametrize("title", ["\u200b", "\u3164", "&shy;", "\u2800 \u2800", "<p>&#8203;</p>", "\u0301"])
+def test_an_article_that_shows_nothing_has_no_text(title: str) -> None:
+    with pytest.raises(ValueError, match="both empty"):
+        article(title=title, body="")
+
+
 def test_a_missing_part_may_be_null() -> None:
     assert article(title="Only title", body=None).text == "Only title"
     assert article(title=None, body="Only body").text == "Only body"

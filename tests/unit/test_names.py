@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from config.foreign.characters import shows_nothing
 from config.foreign.ids import ID_PATTERN, foreign_id
 from config.foreign.labels import LABEL_PATTERN, label, label_of_stored
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, load_tasks
 from consumers.defence.arrivals import contributor_of
+from consumers.events.targets import not_blank
 from consumers.rows.labels.renames import renamed
 
 SAME = [
@@ -42,6 +44,11 @@ INVISIBLE = [
     "\t",
     "\ufe0f",
     "\u3164",
+    "\u2800",
+    "\ufdd0",
+    "\ufffe",
+    "\uffff",
+    "\U0001ffff",
     "\U000e0041",
 ]
 
@@ -68,6 +75,17 @@ def test_what_cannot_be_seen_is_refused_by_its_code_point(name: str, hidden: str
 def test_blank_and_long_labels_are_refused(sent: str) -> None:
     with pytest.raises(ValueError, match=r"fill it|shorten it"):
         label(sent)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", "\u3164", "\u2800\u2800", "\u115f", "\ufe0f", "\u200b\u200d", "\uffff", " \u0301", "\xad"]
+)
+def test_a_text_of_what_cannot_be_seen_shows_nothing(text: str) -> None:
+    assert shows_nothing(text)
+    for seen in ("a", "e\u0301", "\u2801", "\u0e01", "क्\u200dष", "1\ufe0f\u20e3", "💥", "-", "\ufffd"):
+        assert not shows_nothing(text + seen)
+    with pytest.raises(ValueError, match="fill it in"):
+        not_blank(text)
 
 
 IDS = [
