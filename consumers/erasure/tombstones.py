@@ -153,6 +153,7 @@ def make_key(data_dir: Path) -> bytes:
 
 def _decoded(value: bytes) -> Mapping[str, object]:
     try:
-        return wire.decode(value)
+        # What earlier versions took and what was refused names people too.
+        return wire.decode(value, doubled_names=True)
     except DeadLetterError:
         return {}

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -28,6 +28,10 @@ _HTTP_PREFIX = "ce-"
 _ATTRIBUTES = ("specversion", "id", "source", "type")
 _VERSION_PART = re.compile(r"v?\d+")
 _SHOWN_CHARS = 80
+_DECODER = json.JSONDecoder()
+_OPENING = re.compile(r"[ \t\r\n]*\[[ \t\r\n]*(\][ \t\r\n]*\Z)?")
+_BETWEEN = re.compile(r"[ \t\r\n]*(?:,[ \t\r\n]*|(\])[ \t\r\n]*\Z)")
+"""What stands before the first entry of a list, and behind each; its group is the end of the list."""
 MOST_EVENTS = 10_000
 """Of one batch: each that cannot be used becomes a dead letter of its own."""
 
@@ -72,28 +76,31 @@ def unwrapped(
     filled = {"source": envelope["source"], "event_id": _event_id(envelope["source"], envelope["id"])}
     if (moment := envelope.get("time") or arrived) is not None:
         filled["occurred_at"] = moment
-    told = {**filled, **data}
+    # Writers with a fixed set of fields write null for what they leave out.
+    told = {**filled, **{name: value for name, value in data.items() if value is not None or name not in filled}}
     # The type may stand behind a reverse domain name, and before a version. What the data call `type` may mean something else.
     parts = [part for part in re.split(r"[./:]", envelope["type"]) if not _VERSION_PART.fullmatch(part)]
     named = data.get("type")
-    if "type" not in data or (not (isinstance(named, str) and named in types) and parts and parts[-1] in types):
+    if named is None or (not (isinstance(named, str) and named in types) and parts and parts[-1] in types):
         told["type"] = parts[-1] if parts else envelope["type"]
     return told
 
 
-def data_of(envelope: Mapping[str, Any]) -> object:
-    """Return the data of an envelope, as an object where it stands in base64. Raises `DeadLetterError`."""
+def data_of(envelope: Mapping[str, Any], loads: Callable[[bytes], object] = json.loads) -> object:
+    """Return the data of an envelope, as an object where it stands in base64 (`loads` reads it). Raises `DeadLetterError`."""
     if "data" in envelope or "data_base64" not in envelope:
         return envelope.get("data")
     try:
-        return json.loads(base64.b64decode(str(envelope["data_base64"]), validate=True))
+        return loads(base64.b64decode(str(envelope["data_base64"]), validate=True))
     except (binascii.Error, ValueError, RecursionError) as error:
         reason = f"data_base64: it holds no JSON in base64 ({error}); send the event as a JSON object in `data`"
         raise DeadLetterError(reason, field="data_base64") from None
 
 
 def batch_in(value: bytes, headers: Headers = ()) -> list[bytes] | None:
-    """Return the events of a batch, each in structured mode; None when the bytes are no batch.
+    """Return the events of a batch, each in structured mode as it was sent; None when the bytes are no batch.
+
+    Undeclared, a list is one when any of its entries is a CloudEvent: the others are refused each by itself.
 
     Raises `DeadLetterError` for one of too many events.
     """
@@ -101,25 +108,30 @@ def batch_in(value: bytes, headers: Headers = ()) -> list[bytes] | None:
     if value.lstrip()[:1] != b"[":
         return None
     try:
-        entries = json.loads(value)
+        entries = _entries(value.decode(json.detect_encoding(value), "surrogatepass"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(entries, list) or not (declared or entries):
-        return None
-    if not declared and not all(isinstance(entry, dict) and "specversion" in entry for entry in entries):
+    if not declared and not any(is_cloud_event for _entry, is_cloud_event in entries):
         return None
     if len(entries) > MOST_EVENTS:
         reason = f"the batch has {len(entries):,} events; send at most {MOST_EVENTS:,} in one"
         raise DeadLetterError(reason)
-    return [_as_json(entry) for entry in entries]
+    # A lone surrogate has no other form than the escaped one.
+    return [entry.encode("utf-8", "backslashreplace") for entry, _is_cloud_event in entries]
 
 
-def _as_json(entry: object) -> bytes:
-    """Return an entry by itself, no longer than it was in its batch; a lone surrogate has no other form than the escaped one."""
-    try:
-        return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        return json.dumps(entry, separators=(",", ":")).encode()
+def _entries(text: str) -> list[tuple[str, bool]]:
+    """Return the entries of a list as they stand in its JSON, and of each whether it is a CloudEvent. Raises ValueError."""
+    found: list[tuple[str, bool]] = []
+    between = _OPENING.match(text)
+    while between is not None and not between[1]:
+        entry, end = _DECODER.raw_decode(text, between.end())
+        found.append((text[between.end() : end], isinstance(entry, dict) and "specversion" in entry))
+        between = _BETWEEN.match(text, end)
+    if between is None:
+        message = "it is no list in JSON"
+        raise ValueError(message)
+    return found
 
 
 def headers_of(event: Mapping[str, Any], *, source: str, subject: str | None = None) -> list[tuple[str, bytes]]:

@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from config.errors import DeadLetterError
+from consumers.events import doubled
 from consumers.events.cloud_events import Headers, attributes_in, data_of, unwrapped
 
 MAX_DEPTH = 32
 
 
 def decode(
-    value: bytes, *, noun: str = "event", headers: Headers = (), types: Collection[str] = (), arrived: str | None = None
+    value: bytes,
+    *,
+    noun: str = "event",
+    headers: Headers = (),
+    types: Collection[str] = (),
+    arrived: str | None = None,
+    doubled_names: bool = False,
 ) -> dict[str, Any]:
     """Return the event's object, taken out of its CloudEvent where it is one. Raises `DeadLetterError`.
 
     `noun` is what the messages call the whole: an event, or the body of a request. `headers` came with it; they, `types` and
-    `arrived` (in ISO 8601) matter to a CloudEvent only.
+    `arrived` (in ISO 8601) matter to a CloudEvent only. With `doubled_names` the last value of a name that stands twice is taken.
     """
     attributes = attributes_in(headers)
-    payload = _object(value, noun)
+    loads = json.loads if doubled_names else doubled.loads
+    payload = _object(value, noun, loads)
     if attributes is not None:
         return unwrapped(attributes, payload, types=types, arrived=arrived)
     if "specversion" not in payload:
         return payload
-    data = data_of(payload)
+    data = data_of(payload, loads)
     if "data" not in payload and isinstance(data, dict):
         _refuse_unstorable(data)
     return unwrapped(payload, data, types=types, arrived=arrived)
 
 
-def _object(value: bytes, noun: str) -> dict[str, Any]:
+def _object(value: bytes, noun: str, loads: Callable[..., Any]) -> dict[str, Any]:
     try:
-        payload = json.loads(value.decode("utf-8"), parse_constant=_refuse_constant)
+        payload = loads(value.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         reason = f"the {noun} is not UTF-8 (byte {error.start}: {error.reason}); send JSON encoded as UTF-8"
         raise DeadLetterError(reason) from None

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from cloudevents.core.bindings import http, kafka
 from cloudevents.core.v1.event import CloudEvent
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.errors import DeadLetterError
 from consumers.events import parsing
@@ -140,7 +142,64 @@ def test_a_batch_is_its_events_and_nothing_else_is_a_batch() -> None:
         batch_in(b"[" + b"1," * MOST_EVENTS + b"1]", declared)
     long = json.dumps([{**ARTICLE, "data": {"body": "Ж漢" * 1_000}}], ensure_ascii=False, separators=(",", ":")).encode()
     assert batch_in(long, declared) == [long[1:-1]], "no longer than in its batch"
-    assert batch_in(b'[{"data": "\\ud800"}]', declared) == [b'{"data":"\\ud800"}'], "a lone surrogate stays as it was"
+    assert batch_in(b'[{"data": "\\ud800"}]', declared) == [b'{"data": "\\ud800"}'], "a lone surrogate stays as it was"
+
+
+def test_null_in_the_data_leaves_it_to_the_envelope() -> None:
+    nulls = dict.fromkeys(("occurred_at", "event_id", "source", "type"))
+    for mode in ("binary", "structured"):
+        event = on_kafka(cloud_event("article", ARTICLE | nulls), mode)
+        assert (event.event_id, event.source, event.occurred_at, event.type) == ("/cms|x-1", "/cms", AT, "article")
+
+
+def test_a_list_with_a_cloud_event_is_split_and_the_others_are_refused_by_themselves() -> None:
+    envelope = json.loads(kafka.to_structured_event(cloud_event("article", ARTICLE)).value)
+    batch = batch_in(json.dumps([{"type": "article"}, envelope, 7]).encode())
+    assert batch is not None
+    assert [json.loads(one) for one in batch] == [{"type": "article"}, envelope, 7]
+    assert read(batch[1]).event_id == "/cms|x-1"
+    for refused in (batch[0], batch[2]):
+        with pytest.raises(DeadLetterError):
+            read(refused)
+
+
+@pytest.mark.parametrize("end", ["", ",]", "] x", "}", ",", "]]"])
+def test_a_list_that_is_no_json_is_no_batch(end: str) -> None:
+    assert batch_in(b'[{"specversion": "1.0"} ' + end.encode()) is None
+
+
+@given(st.lists(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.dictionaries(st.text(), inner))))
+def test_a_batch_holds_what_was_sent(entries: list[Any]) -> None:
+    for ascii_only in (True, False):
+        value = f" {json.dumps(entries, ensure_ascii=ascii_only, indent=1)} ".encode()
+        batch = batch_in(value, [("content-type", b"application/cloudevents-batch+json")])
+        assert batch is not None
+        assert [json.loads(one) for one in batch] == entries
+
+
+DOUBLED = [
+    ('{"type": "article", "event_id": "e", "title": "one", "title": "two"}', "title"),
+    ('{"type": "label", "target": {"label": "a", "label": "a"}}', "label"),
+    ('{"type": "article", "colour": [{"red": 1, "r\\u0065d": 2}]}', "red"),
+    ('{"specversion": "1.0", "id": "1", "source": "s", "type": "article", "data": {"body": "a", "body": "b"}}', "body"),
+    (
+        json.dumps({
+            "specversion": "1.0", "id": "1", "source": "s", "type": "article",
+            "data_base64": base64.b64encode(b'{"body": 1, "body": 2}').decode(),
+        }),
+        "body",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "field"), DOUBLED, ids=[value[:60] for value, _ in DOUBLED])
+def test_a_name_that_stands_twice_is_refused_alone_and_in_a_batch(value: str, field: str) -> None:
+    batch = batch_in(f"[{value}]".encode(), [("content-type", b"application/cloudevents-batch+json")])
+    for one in (value.encode(), *(batch or ())):
+        with pytest.raises(DeadLetterError) as caught:
+            read(one)
+        assert caught.value.field == field
+    assert batch == [value.encode()]
 
 
 def test_the_sdk_reads_our_own_events() -> None:
