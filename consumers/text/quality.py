@@ -24,6 +24,19 @@ _BOILERPLATE = re.compile(
     r"|most (?:read|popular)|page not found|access denied|are you a robot)\b",
     re.IGNORECASE,
 )
+# Windows-1252 leaves five bytes without a character; who reads them all the same takes them for controls.
+_BYTES = {chr(byte): bytes([byte]) for byte in range(0x80, 0x100)} | {
+    character: bytes([byte]) for byte in range(0x80, 0x100) if (character := bytes([byte]).decode("cp1252", "ignore"))
+}
+_FOLLOWING = "[" + "".join(character for character, byte in _BYTES.items() if byte < b"\xc0") + "]"
+_PAIR, _LONGER = f"[Â-ß]{_FOLLOWING}", f"[à-ï]{_FOLLOWING}{{2}}|[ð-ô]{_FOLLOWING}{{3}}"
+_MISREAD = re.compile(f"(?:(?<![A-ZÀ-Þ]){_PAIR}|(?<![^\\W\\d_])(?:{_LONGER}))(?:{_PAIR}|{_LONGER})*")
+"""Letters and signs that are UTF-8 read as Windows-1252. In French `é` stands before a space and `»`, but not at the beginning
+of a word; where small letters go before, `Å` and `Ð` are no capitals."""
+_MEANT = re.compile(
+    "[\u00c0-\u024f\u0370-\u052f\u05d0-\u05ea\u0620-\u06ff\u0900-\u0e7f\u1e00-\u1eff\u2010-\u2026\u20ac\u3001-\u30ff\u3400-\u9fff\uac00-\ud7a3\uff01-\uff5e]"
+)
+"""Letters and signs of scripts in wide use: what a text may have held before it was misread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +181,21 @@ def _repetition(reading: _Reading) -> _Finding | None:
     return None
 
 
+def _misread(text: str) -> int:
+    """Return how many characters of UTF-8 were read as Windows-1252 or Latin-1; a single one is none."""
+    found = [one for run in _MISREAD.findall(text) for one in _meant(run) if _MEANT.fullmatch(one)]
+    return len(found) if len(found) >= 2 else 0  # noqa: PLR2004 - one may be a name in capitals before a quotation mark
+
+
+def _meant(run: str) -> str:
+    return b"".join(_BYTES[character] for character in run).decode(errors="replace")
+
+
 def _undecodable(reading: _Reading) -> _Finding | None:
     # U+FFFD stands where a byte could not be decoded; "Ã" and "â€" where UTF-8 was read as Latin-1.
-    broken = reading.text.count("\ufffd") + len(re.findall(r"Ã[\x80-\xbf©¤¶¥¨¼]|â€", reading.text))
+    lost = reading.text.count("\ufffd")
+    latin = len(re.findall(r"Ã[\x80-\xbf©¤¶¥¨¼]|â€", reading.text))
+    broken = lost + max(latin, _misread(reading.text))
     share = broken / max(len(reading.text), 1)
     return _Finding(min(0.9, 20 * share), f"wrongly decoded: {broken} broken characters") if share > 0.005 else None  # noqa: PLR2004
 

@@ -150,6 +150,44 @@ def test_acronyms_in_a_script_without_capitals_are_no_shouting(sentence: str) ->
     assert not [reason for reason in assess(text).reasons if "shouting" in reason]
 
 
+WRITTEN = [
+    "Правительство приняло бюджет на следующий год",
+    "政府通过了明年的预算案，部长表示欢迎",
+    "Rząd przyjął budżet, a złoty słabnie",
+    "Η κυβέρνηση ενέκρινε τον προϋπολογισμό",
+    "政府は予算を可決した",
+    "정부가 예산안을 통과시켰다",
+    "वित्त मंत्री ने बजट पेश किया",
+    "Vláda schválila rozpočet na příští rok",
+    "Chính phủ thông qua ngân sách năm tới",
+]
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_utf8_read_as_windows_1252_is_wrongly_decoded(text: str) -> None:
+    encoded = text.encode()
+    # The five bytes that Windows-1252 does not have become controls or are lost.
+    lenient = "".join(bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in encoded)
+    for misread in (lenient, encoded.decode("latin-1")):
+        found = assess(misread)
+        assert any(reason.startswith("wrongly decoded") for reason in found.reasons), misread
+        assert found.score < 0.5
+    assert not any(reason.startswith("wrongly decoded") for reason in assess(text).reasons)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "« C’est l’été\xa0», dit-il, « et le marché\xa0» monte\xa0; l’idée\xa0» reste.",
+        "„Das macht Spaß“, sagt er, „und Fuß“. IKEA PÅ»TOPP«",
+        "Ångström är på väg – ”åäö” kostar 5 €",
+        "AÇÃO “NÃO” — IRMÃ ”",
+    ],
+)
+def test_letters_with_accents_before_quotation_marks_are_well_decoded(text: str) -> None:
+    assert not any(reason.startswith("wrongly decoded") for reason in assess(text).reasons)
+
+
 @pytest.mark.parametrize(
     "text",
     [
