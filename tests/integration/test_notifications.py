@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import RetryError
+from daemon.notifications import email, posting
 from daemon.notifications.channel import Channel, RefusedError
 from daemon.notifications.email import Email, Server
 from daemon.notifications.notice import KINDS, Notice, notice_of
@@ -22,7 +23,7 @@ from daemon.notifications.webhook import Webhook, signature
 from registry.store import Registry
 from tests.kafka.broker import free_port
 from tests.support.certificates import self_signed
-from tests.support.receivers import Receiver, http_receiver, mail_server
+from tests.support.receivers import Receiver, dripping, http_receiver, mail_server
 from tests.support.registries import Clock
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -117,6 +118,25 @@ def test_a_receiver_that_is_away_is_tried_again() -> None:
         Webhook(f"http://127.0.0.1:{free_port()}/").send(a_notice())
 
 
+@pytest.mark.parametrize("began", [b"HTTP/1.1 200 OK\r\nx-slow: ", b""])
+def test_a_receiver_that_answers_byte_by_byte_is_given_up(monkeypatch: pytest.MonkeyPatch, began: bytes) -> None:
+    monkeypatch.setattr(posting, "_LIMIT_S", 0.2)
+    with dripping(began) as port, pytest.raises(RetryError):
+        Webhook(f"http://127.0.0.1:{port}/").send(a_notice())
+
+
+@pytest.mark.parametrize("security", ["none", "tls"])
+def test_a_mail_server_that_answers_byte_by_byte_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, security: Any
+) -> None:
+    monkeypatch.setattr(email, "_LIMIT_S", 0.2)
+    pair = self_signed(tmp_path, host="127.0.0.1") if security == "tls" else None
+    with dripping(b"220-", pair) as port:
+        server = Server("127.0.0.1", port, security, authorities=str(pair.certificate) if pair else "")
+        with pytest.raises(RetryError):
+            Email(server, "a@b.example", ["c@d.example"]).send(a_notice())
+
+
 def test_mail_goes_over_starttls_with_a_login(tmp_path: Path) -> None:
     pair = self_signed(tmp_path, host="127.0.0.1")
     with mail_server(pair, login=("ann", "pass word")) as (mailbox, port):
@@ -148,6 +168,21 @@ def test_mail_that_is_refused_for_now_is_tried_again_and_for_good_is_not() -> No
             channel.send(a_notice())
         channel.send(a_notice())
     assert len(mailbox.messages) == 1
+
+
+def test_whom_the_mail_server_refuses_for_now_gets_the_message_later_and_nobody_gets_it_twice() -> None:
+    with mail_server() as (mailbox, port):
+        channel = Email(Server("127.0.0.1", port, "none"), "a@b.example", ["c@d.example", "e@d.example", "f@d.example"])
+        mailbox.refuse_with = [451, 550]
+        with capture_logs() as logs, pytest.raises(RetryError):
+            channel.send(a_notice())
+        channel.send(a_notice())
+        channel.send(a_notice(event_id="t/moves/2"))
+    got = [sorted(address.strip() for address in message["X-RcptTo"].split(",")) for message in mailbox.messages]
+    assert got == [["f@d.example"], ["c@d.example"], ["c@d.example", "e@d.example", "f@d.example"]]
+    assert [(log["receiver"], log["code"]) for log in logs if log["event"] == "notification.receiver_refused"] == [
+        ("e@d.example", 550)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -58,6 +59,33 @@ def http_receiver() -> Iterator[Receiver]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def dripping(began: bytes, pair: Pair | None = None) -> Iterator[int]:
+    """Answer whoever connects with `began` and then one byte after another, without end; yields the port."""
+    done = threading.Event()
+
+    def drip() -> None:
+        with suppress(OSError):
+            client = server.accept()[0]
+            if pair is not None:
+                context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+                context.load_cert_chain(pair.certificate, pair.key)
+                client = context.wrap_socket(client, server_side=True)
+            with client:
+                client.sendall(began)
+                while not done.wait(0.02):
+                    client.sendall(b"a")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            done.set()
+            thread.join()
 
 
 class Mailbox(MessageHandler):
