@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 _TIMEOUT_S = 10.0
 _LIMIT_S = 60.0
-"""No answer of a server is waited for beyond this: `_TIMEOUT_S` limits each wait for bytes, and each byte begins the next wait."""
+"""No answer of a server is waited for beyond this: `_TIMEOUT_S` limits each wait, and each byte begins the next wait."""
 _PERMANENT = 500
 """From this reply code on a server refuses for good (RFC 5321, section 4.2.1)."""
 

@@ -17,6 +17,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from config.errors import DeadLetterError, RetryError
 from consumers.dead_letters.store import DeadLetters
+from consumers.events.cloud_events import MOST_EVENTS
 from consumers.events.parsing import parse
 from consumers.events.schemas import FEEDBACK_TOPIC, Feedback
 from consumers.log.embedded.log import EmbeddedLog
@@ -174,6 +175,39 @@ def test_a_batch_is_taken_whole_or_not_at_all(client: httpx.Client, data: Served
     too_many = client.post("/v1/feedback", json=envelopes * 100, headers=kind)
     assert (too_many.status_code, too_many.json()["error"]["field"]) == (422, "body")
     assert client.post("/v1/feedback", json=[], headers=kind).json() == {"events": []}
+
+
+def test_a_batch_of_which_one_id_has_other_content_is_not_taken(client: httpx.Client, data: ServedData) -> None:
+    kind = {"Content-Type": "application/cloudevents-batch+json"}
+    envelope = {"specversion": "1.0", "id": "a", "source": "app", "type": "feedback", "data": GOOD}
+    new, other = envelope | {"id": "b"}, envelope | {"data": GOOD | {"user_id": "editor-2"}}
+    assert client.post("/v1/feedback", json=[envelope, envelope], headers=kind).status_code == 202
+    for batch, field in (
+        ([new, other], "1.event_id"), ([new, envelope, new | {"data": GOOD | {"user_id": "editor-2"}}], "2.event_id"),
+    ):  # fmt: skip
+        refused = client.post("/v1/feedback", json=batch, headers=kind)
+        assert (refused.status_code, refused.json()["error"]["field"]) == (409, field)
+    assert len(logged(data)) == 1
+
+
+def test_a_batch_of_which_one_event_grows_too_large_is_not_taken(tmp_path: Path) -> None:
+    data = ServedData(tmp_path)
+    settings = data.settings.model_copy(update={"ingest": data.settings.ingest.model_copy(update={"max_event_bytes": 5_000})})
+    envelopes = [
+        {"specversion": "1.0", "id": str(n), "source": "app", "type": "feedback", "data": GOOD | {"text": TEXT + "x" * n}}
+        for n in (0, 5_000)
+    ]
+    kind = {"Content-Type": "application/cloudevents-batch+json"}
+    with Service.open(settings, load=load_on_cpu) as service, listening(service) as address:
+        refused = httpx.post(f"{address}/v1/feedback", json=envelopes, headers=kind)
+    assert (refused.status_code, refused.json()["error"]["field"]) == (413, "1.text")
+    assert logged(data) == []
+
+
+def test_a_batch_of_more_events_than_are_read_at_all_is_refused(client: httpx.Client) -> None:
+    body = b"[" + b"{}," * MOST_EVENTS + b"{}]"
+    refused = client.post("/v1/feedback", content=body, headers={"Content-Type": "application/cloudevents-batch+json"})
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "body")
 
 
 ODD_IDS = [

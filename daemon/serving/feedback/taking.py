@@ -8,7 +8,8 @@ import threading
 import unicodedata
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -35,6 +36,15 @@ _OUTCOMES: Mapping[int, Outcome] = {409: "conflict", 503: "unavailable"}
 _LOCKS = 64
 _ACKNOWLEDGE_S = 10.0
 _EVENT_ID: TypeAdapter[str] = TypeAdapter(EventId)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Feedback that ingest would take, and its bytes; `content_sha256` is of what the client sent."""
+
+    event: events.Feedback
+    content_sha256: str
+    value: bytes
 
 
 class FeedbackDesk:
@@ -78,7 +88,7 @@ class FeedbackDesk:
         `key` is the idempotency key; `api_key` the name of the API key that posts, which becomes the event's `source`; `headers`
         are those of a CloudEvent in binary mode.
         """
-        return self._published(*self._read(body, key, api_key, headers))
+        return self._published([self._read(body, key, api_key, headers)])[0]
 
     def accept_batch(self, bodies: Sequence[bytes], *, api_key: str | None = None) -> list[Accepted]:
         """Make several feedback events durable; nothing is, when one of them cannot be used. Raises `ApiError`.
@@ -90,12 +100,10 @@ class FeedbackDesk:
             try:
                 read.append(self._read(body, None, api_key, ()))
             except ApiError as error:
-                error.field = f"{number}.{error.field}" if error.field else str(number)
-                error.message = f"event {number} of the batch: {error.message}"
-                raise
-        return [self._published(event, content_sha256) for event, content_sha256 in read]
+                raise _numbered(error, number) from None
+        return self._published(read, numbered=True)
 
-    def _read(self, body: bytes, key: str | None, api_key: str | None, headers: Headers) -> tuple[events.Feedback, str]:
+    def _read(self, body: bytes, key: str | None, api_key: str | None, headers: Headers) -> _Read:
         task = "unknown"
         try:
             payload = _decoded(body, headers)
@@ -103,7 +111,8 @@ class FeedbackDesk:
             if isinstance(named, str) and named not in self._tasks:
                 raise unknown_task(named, self._tasks)
             task = named if isinstance(named, str) else "unknown"
-            return self._validated(payload, _event_id(payload, key), api_key)
+            event, content_sha256 = self._validated(payload, _event_id(payload, key), api_key)
+            return _Read(event, content_sha256, self._written(event))
         except DeadLetterError as error:
             self._report(task, "refused")
             raise of_dead_letter(error) from None
@@ -111,14 +120,76 @@ class FeedbackDesk:
             self._report(task, "refused")
             raise
 
-    def _published(self, event: events.Feedback, content_sha256: str) -> Accepted:
-        try:
-            accepted, outcome = self._once(event, content_sha256)
-        except ApiError as error:
-            self._report(event.task, _OUTCOMES.get(error.status, "refused"))
-            raise
-        self._report(event.task, outcome)
-        return accepted
+    def _published(self, read: Sequence[_Read], *, numbered: bool = False) -> list[Accepted]:
+        """Make durable what is new; nothing is where the id of one is known with other content. `numbered`: they are a batch."""
+        with ExitStack() as held:
+            # In one order, so that no two batches wait for each other.
+            for lock in sorted({hash(one.event.event_id) % _LOCKS for one in read}):
+                held.enter_context(self._locks[lock])
+            try:
+                known = self._known(read, numbered=numbered)
+                made = self._stored({one.event.event_id: one for one in read if one.event.event_id not in known})
+            except DeadLetterError as error:
+                remedy = "send a shorter text, or name the article instead of its text"
+                refusal = ApiError(413, f"the feedback is not acknowledged: {error}", remedy, field="text")
+                raise self._reported(refusal, read) from None
+            except RetryError as error:
+                again = (
+                    f"it again under the key {read[0].event.event_id}; it is"
+                    if not numbered
+                    else "the batch again; each event is"
+                )
+                refusal = ApiError(
+                    503, f"the feedback is not acknowledged: {error}", f"send {again} stored only once",
+                    field="event_id", headers={"Retry-After": "2"},
+                )  # fmt: skip
+                raise self._reported(refusal, read) from None
+        answers = []
+        for one in read:
+            earlier = known.get(one.event.event_id)
+            self._report(one.event.task, "accepted" if earlier is None else "repeated")
+            answers.append(made[one.event.event_id] if earlier is None else replace(earlier, repeated=True))
+            known.setdefault(one.event.event_id, answers[-1])
+        return answers
+
+    def _reported(self, refusal: ApiError, read: Sequence[_Read]) -> ApiError:
+        for one in read:
+            self._report(one.event.task, _OUTCOMES.get(refusal.status, "refused"))
+        return refusal
+
+    def _known(self, read: Sequence[_Read], *, numbered: bool) -> dict[str, Accepted]:
+        """Return what was acknowledged before, by id. Raises `ApiError` where other content has the id of one."""
+        known: dict[str, Accepted] = {}
+        contents: dict[str, str] = {}
+        for number, one in enumerate(read):
+            name = one.event.event_id
+            earlier = self._accepted.get(name)
+            if earlier is not None:
+                known[name] = earlier
+            content = earlier.content_sha256 if earlier is not None else contents.setdefault(name, one.content_sha256)
+            if content != one.content_sha256:
+                when = f"was acknowledged at {earlier.accepted_at.isoformat()}" if earlier is not None else "stands before it"
+                message = f"event_id: {name!r} {when} with other content"
+                refusal = ApiError(409, message, "send new feedback under a new key; the first is unchanged", field="event_id")
+                raise self._reported(_numbered(refusal, number) if numbered else refusal, [one])
+        return known
+
+    def _stored(self, new: Mapping[str, _Read]) -> dict[str, Accepted]:
+        """Make events durable in the log, then note each as acknowledged."""
+        if not new:
+            return {}
+        for one in new.values():
+            self._sink.publish(events.FEEDBACK_TOPIC, one.value, key=events.key_of(one.event))
+        self._sink.flush(_ACKNOWLEDGE_S)
+        made = {}
+        for name, one in new.items():
+            value_sha256 = hashlib.sha256(one.value).hexdigest()
+            made[name] = Accepted(name, one.event.task, one.content_sha256, value_sha256, self._clock())
+            # After the log, not before: a key must never be taken by feedback that is not durable. A crash between
+            # the two makes the client send again, which the buffer recognises: the same content under the same id, whatever
+            # time it was given here.
+            self._accepted.add(made[name])
+        return made
 
     def _validated(self, payload: Mapping[str, Any], event_id: str, api_key: str | None) -> tuple[events.Feedback, str]:
         now, tasks = self._clock(), self._tasks
@@ -146,36 +217,19 @@ class FeedbackDesk:
             event = event.model_copy(update={"text": text, "target": target})
         return event, content_sha256
 
-    def _once(self, event: events.Feedback, content_sha256: str) -> tuple[Accepted, Outcome]:
+    def _written(self, event: events.Feedback) -> bytes:
         value = events.to_bytes(event)
         if len(value) > self._settings.max_event_bytes:
             message = f"the event would have {len(value)} bytes; at most {self._settings.max_event_bytes} are accepted"
             raise ApiError(413, message, "send a shorter text, or name the article instead of its text", field="text")
-        try:
-            with self._locks[hash(event.event_id) % _LOCKS]:
-                earlier = self._accepted.get(event.event_id)
-                if earlier is not None and earlier.content_sha256 != content_sha256:
-                    when = earlier.accepted_at.isoformat()
-                    message = f"event_id: {event.event_id!r} was acknowledged at {when} with other content"
-                    raise ApiError(409, message, "send new feedback under a new key; the first is unchanged", field="event_id")
-                if earlier is not None:
-                    return replace(earlier, repeated=True), "repeated"
-                self._sink.publish(events.FEEDBACK_TOPIC, value, key=events.key_of(event))
-                self._sink.flush(_ACKNOWLEDGE_S)
-                accepted = Accepted(event.event_id, event.task, content_sha256, hashlib.sha256(value).hexdigest(), self._clock())
-                # After the log, not before: a key must never be taken by feedback that is not durable. A crash between
-                # the two makes the client send again, which the buffer recognises: the same content under the same id, whatever
-                # time it was given here.
-                self._accepted.add(accepted)
-        except DeadLetterError as error:
-            remedy = "send a shorter text, or name the article instead of its text"
-            raise ApiError(413, f"the feedback is not acknowledged: {error}", remedy, field="text") from None
-        except RetryError as error:
-            remedy = f"send it again under the key {event.event_id}; it is stored only once"
-            raise ApiError(
-                503, f"the feedback is not acknowledged: {error}", remedy, field="event_id", headers={"Retry-After": "2"}
-            ) from None
-        return accepted, "accepted"
+        return value
+
+
+def _numbered(error: ApiError, number: int) -> ApiError:
+    """Let a refusal say which event of a batch it is about."""
+    error.field = f"{number}.{error.field}" if error.field else str(number)
+    error.message = f"event {number} of the batch: {error.message}"
+    return error
 
 
 def _decoded(body: bytes, headers: Headers) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from config.errors import RetryError, UserError
+from config.errors import DeadLetterError, RetryError, UserError
 from consumers.events import cloud_events
 from daemon.dashboard.sources import Sources
 from daemon.flow.accepted import Accepted
@@ -87,7 +87,10 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
         """
         body, key = await json_bytes(request), request.state.caller.key
         headers = cloud_events.from_http(request.headers.items())
-        batch = await posts.run(cloud_events.batch_in, body, headers)
+        try:
+            batch = await posts.run(cloud_events.batch_in, body, headers)
+        except DeadLetterError as error:
+            raise errors.of_dead_letter(error) from None
         if batch is None:
             one = await posts.run(
                 lambda: _acknowledgement(service, service.desk.accept(body, idempotency_key, api_key=key, headers=headers))
