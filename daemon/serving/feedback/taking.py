@@ -134,13 +134,9 @@ class FeedbackDesk:
                 refusal = ApiError(413, f"the feedback is not acknowledged: {error}", remedy, field="text")
                 raise self._reported(refusal, read) from None
             except RetryError as error:
-                again = (
-                    f"it again under the key {read[0].event.event_id}; it is"
-                    if not numbered
-                    else "the batch again; each event is"
-                )
+                what = "the batch again; each event" if numbered else f"it again under the key {read[0].event.event_id}; it"
                 refusal = ApiError(
-                    503, f"the feedback is not acknowledged: {error}", f"send {again} stored only once",
+                    503, f"the feedback is not acknowledged: {error}", f"send {what} is stored only once",
                     field="event_id", headers={"Retry-After": "2"},
                 )  # fmt: skip
                 raise self._reported(refusal, read) from None
