@@ -20,7 +20,7 @@ from perennial_client.errors import NoChampionError, RefusedError, UnavailableEr
 
 T = TypeVar("T")
 
-_AGAIN = frozenset({429, 502, 503, 504})
+_AGAIN = frozenset({408, 425, 429, 502, 503, 504})
 _NEVER_AGAIN = (httpx.LocalProtocolError, httpx.UnsupportedProtocol)
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _MOST_DOUBLINGS = 30
@@ -31,9 +31,9 @@ _NO_CHAMPION = "no_champion"
 class Retries:
     """How patient a call is; all values are seconds and above 0.
 
-    What is tried again: connections that fail or time out, and the answers 429, 502, 503 and 504. The wait after attempt n is
-    drawn evenly from 0 to `first_wait_s` times 2 to the n-1 ("full jitter"), at most `longest_wait_s`, plus what a
-    Retry-After header asks for.
+    What is tried again: connections that fail or time out, and the answers 408, 425, 429, 502, 503 and 504. The wait after
+    attempt n is drawn evenly from 0 to `first_wait_s` times 2 to the n-1 ("full jitter"), at most `longest_wait_s`, plus what
+    a Retry-After header asks for.
     """
 
     deadline_s: float = 60.0

@@ -46,8 +46,8 @@ def test_the_first_good_answer_is_returned() -> None:
 
 @pytest.mark.parametrize(
     "trouble",
-    [answer(429), answer(502), answer(503), answer(504), httpx.ConnectError("no"), httpx.ReadTimeout(""), httpx.ReadError("cut"),
-     httpx.RemoteProtocolError("closed")],
+    [answer(408), answer(425), answer(429), answer(502), answer(503), answer(504), httpx.ConnectError("no"),
+     httpx.ReadTimeout(""), httpx.ReadError("cut"), httpx.RemoteProtocolError("closed")],
 )  # fmt: skip
 def test_what_may_pass_is_tried_again(trouble: Outcome) -> None:
     call = Call()
