@@ -7,15 +7,19 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 
 from config.tasks import load_task
+from daemon.serving.models import slot as slots
+from daemon.serving.models.batching import Batcher
 from daemon.serving.models.loading import RegistryChampions
 from daemon.serving.models.slot import NoModelError, Refreshed, Slot
 from perennial_artifact.formats import Opened
 from perennial_artifact.predictor import Answer
+from tests.support import weak
 from tests.support.served import TASK, TEXT, ServedData, as_opened, eventually, load_on_cpu
 
 LIMIT_S = 20
@@ -45,6 +49,23 @@ def test_a_task_without_champion_has_no_model(slot: Slot) -> None:
         slot.predict([TEXT])
     assert slot.status().looked
     assert slot.status().serving is None
+
+
+def test_changed_keywords_leave_no_moment_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering: list[bool] = []
+
+    def made(*given: Any, **options: Any) -> Batcher:
+        answering.append(made_slot._live is not None)
+        return Batcher(*given, **options)
+
+    monkeypatch.setattr(slots, "Batcher", made)
+    made_slot = Slot(weak.task(), SimpleNamespace(champion=lambda _task: None), load_on_cpu)  # type: ignore[arg-type]  # no champion
+    for changed in (weak.task(), weak.task(weak.MONEY)):
+        made_slot.spec = changed
+        assert made_slot.refresh().kind == "no_champion"
+        assert made_slot.version()
+    made_slot.close()
+    assert answering == [False, True]
 
 
 def test_the_champion_is_loaded_and_the_next_one_replaces_it(slot: Slot, data: ServedData) -> None:

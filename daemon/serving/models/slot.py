@@ -290,11 +290,13 @@ class Slot:
             old = self._live
             if self._closed or keywords == self._keywords or (old is not None and old.is_model):
                 return
-            self._live, self._keywords = None, keywords
+            live = None
             if keywords is not None:
                 version = version_of(self.spec.name)
                 batcher = Batcher(keywords, name=version, on_batch=self._on_batch, text_time_s=self._text_time_s)
-                self._live = _Live(version, 0, self._clock(), batcher, frozenset())
+                live = _Live(version, 0, self._clock(), batcher, frozenset())
+            # Once, when all is made: meanwhile the earlier ones answer.
+            self._live, self._keywords = live, keywords
         log.info("serving.keywords_answer", task=self.spec.name, rules=len(keywords.rules) if keywords is not None else 0)
         if old is not None:
             self._drain(old)
