@@ -240,6 +240,11 @@ class Runs:
         with self._database.read() as connection:
             return connection.execute(query).scalar_one_or_none()
 
+    def newest_failed(self, task: str) -> Run | None:
+        """Return the newest run of a task that failed, however long ago; None where none has."""
+        query = sa.select(runs).where(runs.c.task == task, runs.c.state == "failed").order_by(runs.c.id.desc()).limit(1)
+        return next(iter(self._select(query)), None)
+
     def several(self, run_ids: Collection[str]) -> dict[str, Run]:
         """Return those of these runs that there is a record of, by id."""
         return {run.run_id: run for run in self._select(sa.select(runs).where(runs.c.run_id.in_(run_ids)))}

@@ -124,6 +124,20 @@ def test_a_run_under_way_shows_its_newest_progress(world: World) -> None:
     assert (after.last_run.state, after.last_run.error) == ("failed", "the loss is not a number")
 
 
+def test_the_newest_failed_run_is_told_however_many_came_since(world: World) -> None:
+    world.runner.train = failing  # type: ignore[union-attr]  # a made-up runner
+    world.grow(10)
+    world.cycle.step()
+    (failed,) = world.registry.runs.list()
+    for number in range(51):
+        later = world.registry.runs.create(NAME, f"later:{number}", "later", full=False)
+        assert later is not None
+        world.registry.runs.update(later.run_id, state="decided", verdict="keep")
+    (toy,) = read(world).tasks
+    assert toy.last_failed is not None
+    assert toy.last_failed.run_id == failed.run_id
+
+
 def test_the_leader_is_named_while_its_lease_lasts_and_nothing_else_needs_one(world: World) -> None:
     assert read(world).leader == HOLDER
     left = world.cycle.start(NAME, Trigger("request", "request:x", "left by a crash", full=True))

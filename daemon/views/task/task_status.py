@@ -101,7 +101,7 @@ class TaskStatus(View):
     last_run: Ended | None
     """The newest run that ended."""
     last_failed: Ended | None = None
-    """The newest of the last 50 runs that failed."""
+    """The newest run that failed, however long ago; None where none has."""
     pair: Pair | None = None
     """The two models that people are asked about; None while there is no such pair."""
 
@@ -123,7 +123,7 @@ def read(
     records = registry.runs.list(task.name, limit=_RUNS_LOOKED_AT)
     going = next((run for run in records if run.finished_at is None), None)
     ended = next((run for run in records if run.finished_at is not None), None)
-    failed = next((run for run in records if run.state == "failed"), None)
+    failed = registry.runs.newest_failed(task.name)
     return TaskStatus(
         task=task.name,
         kind=task.kind,
