@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from registry.database import schema
-from registry.database.schema import CHAMPION
+from registry.database.schema import CHAMPION, PREVIOUS
 
 MoveKind = Literal["promote", "rollback", "pin", "unpin"]
 
@@ -46,6 +46,11 @@ class AliasMove:
 def champion(connection: Connection, task: str) -> Alias | None:
     """Return the version in production, None before the first promotion."""
     return next((alias for alias in of_task(connection, task) if alias.name == CHAMPION), None)
+
+
+def previous(connection: Connection, task: str) -> Alias | None:
+    """Return the version that a rollback goes back to, None before the second promotion."""
+    return next((alias for alias in of_task(connection, task) if alias.name == PREVIOUS), None)
 
 
 def of_task(connection: Connection, task: str) -> list[Alias]:

@@ -201,6 +201,11 @@ class Versions:
         with self._database.read() as connection:
             return aliases.champion(connection, task)
 
+    def previous(self, task: str) -> Alias | None:
+        """Return the alias of the version that a rollback goes back to, None before the second promotion."""
+        with self._database.read() as connection:
+            return aliases.previous(connection, task)
+
     def aliases(self, task: str) -> builtins.list[Alias]:
         """Return `champion` and `previous`, those that exist."""
         with self._database.read() as connection:

@@ -52,7 +52,7 @@ def page(look: Look) -> Response:
         runs=listed,
         weeks=look.sources.kept(f"weeks/{spec.name}", partial(courses.weeks, registry, spec.name, look.sources.clock())),
         back=[("", "the previous champion"), *((one.name, one.name) for one in newest if not one.champion)]
-        if any(one.alias == "previous" for one in newest)
+        if registry.versions.previous(spec.name) is not None
         else [],
     )
 
