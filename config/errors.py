@@ -40,3 +40,7 @@ class StopError(PerennialError):
 
 class UserError(PerennialError):
     """The command, setting or file given by the user is wrong; nothing was changed."""
+
+
+class NothingRanError(UserError):
+    """Nothing has run here yet, so there is nothing to read."""

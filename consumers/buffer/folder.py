@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import psutil
 
-from config.errors import StopError, UserError
+from config.errors import NothingRanError, StopError
 from config.files import durable
 from consumers.tables.columns import FORMAT_VERSION
 
@@ -32,12 +32,12 @@ def prepare(folder: Path) -> None:
 
 
 def check(folder: Path) -> None:
-    """Refuse a missing buffer (`UserError`) and one of a newer or unreadable format (`StopError`)."""
+    """Refuse a missing buffer (`NothingRanError`) and one of a newer or unreadable format (`StopError`)."""
     try:
         text = (folder / FORMAT_FILE).read_text(encoding="ascii").strip()
     except FileNotFoundError:
         message = f"there is no buffer in {folder} yet; start the daemon with `perennial run`, which makes it"
-        raise UserError(message) from None
+        raise NothingRanError(message) from None
     if not text.isdecimal() or int(text) > FORMAT_VERSION:
         message = (
             f"the buffer in {folder} has format {text!r}; this version of Perennial reads up to {FORMAT_VERSION}. Nothing was "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import structlog
 
 from config.clock import Clock, utc_now
-from config.errors import PerennialError, UserError
+from config.errors import NothingRanError, PerennialError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from daemon.views.installation.serving_pace import ServingPace
@@ -66,7 +66,7 @@ class Sources:
 
     @property
     def reader(self) -> StatusReader:
-        """The open handles. Raises `UserError` where nothing has run yet, `RetryError` when something cannot be read now."""
+        """The open handles. Raises `NothingRanError` where nothing has run, `RetryError` when something cannot be read now."""
         with self._lock:
             self._reader = self._current(self._reader)
             return self._reader
@@ -75,7 +75,7 @@ class Sources:
         if reader is None:
             from daemon.views.installation.status import StatusReader  # noqa: PLC0415 - see above
 
-            reader = StatusReader(self.settings, clock=self.clock)
+            reader = StatusReader(self.settings, tasks=self._tasks(), clock=self.clock)
         if reader.tasks is not self._tasks():
             reader.use_tasks(self._tasks())
         return reader
@@ -150,7 +150,7 @@ class Sources:
         """Return the status; None where nothing has run yet."""
         try:
             return self.status()
-        except UserError:
+        except NothingRanError:
             return None
 
     def close(self) -> None:

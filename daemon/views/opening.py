@@ -9,9 +9,10 @@ from config.addresses import apps_address
 from config.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from config.settings import Settings
+    from config.tasks import TaskSpec
     from consumers.buffer.reader import BufferReader
     from consumers.dead_letters.store import DeadLetters
     from registry.store import Registry
@@ -33,12 +34,15 @@ def registry(settings: Settings) -> Iterator[Registry]:
 
 
 @contextmanager
-def buffer(settings: Settings) -> Iterator[BufferReader]:
-    """Open the buffer for reading. Raises `UserError` where nothing has run yet."""
+def buffer(settings: Settings, tasks: Mapping[str, TaskSpec] | None = None) -> Iterator[BufferReader]:
+    """Open the buffer for reading; `tasks` are those in force where somebody knows them.
+
+    Raises `UserError` where nothing has run yet.
+    """
     from config.tasks import load_tasks  # noqa: PLC0415 - heavy
     from consumers.buffer.open import open_reader  # noqa: PLC0415 - heavy
 
-    tasks = load_tasks(settings.tasks_folder)
+    tasks = load_tasks(settings.tasks_folder) if tasks is None else tasks
     with closing(open_reader(settings.buffer_dir, tasks=tasks, min_quality=settings.enrich.min_quality)) as opened:
         yield opened
 

@@ -41,6 +41,7 @@ from registry.store import Registry
 from tests.support import looked_at
 from tests.support.cycles import NAME
 from tests.support.inhabited import FEEDBACK
+from tests.support.registries import add_version
 
 TOKEN = "s3cret-token-of-the-page"
 VIEW = ["/ui", f"/ui/tasks/{NAME}", "/ui/runs", "/ui/versions", f"/ui/versions/{NAME}/1", "/ui/history", "/ui/ingest"]
@@ -427,6 +428,19 @@ def test_a_fate_is_told(operator: httpx.Client) -> None:
     assert "No feedback with this event id" in operator.get("/ui/feedback?event=nothing").text
 
 
+@pytest.mark.parametrize("path", ["/ui", f"/ui/tasks/{NAME}", "/ui/desk", "/ui/feedback", f"/ui/feedback?event={FEEDBACK}"])
+def test_a_task_file_that_is_half_written_hides_nothing(settings: Settings, path: str) -> None:
+    with looked_at.carried(settings, token=TOKEN) as (address, _service):
+        broken = settings.tasks_folder / "half-written.yaml"
+        broken.write_text("name: [", encoding="utf-8")
+        try:
+            answer = httpx.get(address + path, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60)
+        finally:
+            broken.unlink()
+    assert answer.status_code == 200
+    assert NAME in answer.text
+
+
 def test_a_label_is_corrected_on_its_page_as_by_its_command(
     operator: httpx.Client, settings: Settings, keys: dict[str, str]
 ) -> None:
@@ -603,3 +617,12 @@ def test_ten_thousand_runs_and_hundreds_of_labels_make_no_page_long(operator: ht
     # How long each takes is measured by benchmarks.page.
     assert {path: len(answer.content) for path, answer in answers.items() if len(answer.content) > LONGEST_PAGE} == {}
     assert "page 200" in operator.get("/ui/runs?page=200").text
+
+
+def test_a_roll_back_is_offered_however_many_versions_came_since(operator: httpx.Client, settings: Settings) -> None:
+    with Registry.open(settings.registry_url) as registry:
+        before = registry.versions.previous(NAME)
+        for _ in range(25):
+            add_version(registry, NAME)
+    assert before is not None
+    assert f'action="/ui/tasks/{NAME}/rollback"' in operator.get(f"/ui/tasks/{NAME}").text

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from config.errors import RetryError
+from config.errors import NothingRanError, RetryError, UserError
 from config.settings import load_settings
 from daemon.dashboard import sources
 from daemon.dashboard.sources import Sources
@@ -28,6 +28,7 @@ class Reader:
         self.go_on.set()
         self.begun = threading.Event()
         self.away = False
+        self.trouble: UserError | None = None
 
     def read(self) -> Any:
         self.begun.set()
@@ -35,6 +36,8 @@ class Reader:
         now[0] += self.takes_s
         if self.away:
             raise RetryError
+        if self.trouble is not None:
+            raise self.trouble
         self.found += 1
         return self.found
 
@@ -68,6 +71,14 @@ def behind(made: Sources) -> None:
     assert thread is not None
     thread.join(60)
     assert not thread.is_alive()
+
+
+def test_what_is_wrong_with_a_file_is_not_taken_for_nothing_has_run(looked_at: Sources, reader: Reader) -> None:
+    reader.trouble = NothingRanError()
+    assert looked_at.status_or_none() is None
+    reader.trouble = UserError()
+    with pytest.raises(UserError):
+        looked_at.status_or_none()
 
 
 def test_a_quick_look_is_taken_whenever_the_last_is_old(looked_at: Sources) -> None:

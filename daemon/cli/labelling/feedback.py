@@ -37,11 +37,13 @@ def quarantine(
     as_json: AsJson = False,
 ) -> None:
     """List feedback that waits for a person, and open label-flip alarms."""
+    from config.tasks import load_tasks  # noqa: PLC0415 - heavy
     from daemon.views.feedback import overview as views  # noqa: PLC0415 - only the commands that list need it
 
     settings = load_settings()
-    with opening.buffer(settings) as buffer:
-        found = views.quarantine(buffer, settings, task, limit)
+    tasks = load_tasks(settings.tasks_folder)
+    with opening.buffer(settings, tasks) as buffer:
+        found = views.quarantine(buffer, tasks, task, limit)
     if as_json:
         print_json(found)
         return

@@ -34,14 +34,16 @@ def train(look: Look) -> Response:
     with registry(look) as opened:
         asking.refuse_paused(opened, task)
     full, promote = look.form.get("kind") == "full", look.form.get("promote") != "no"
-    asking.ask_for_run(look.sources.settings, task, full=full, promote=promote, by=by(look), why=why(look))
+    asking.ask_for_run(
+        look.sources.settings, task, full=full, promote=promote, by=by(look), why=why(look), tasks=look.sources.tasks
+    )
     return _back(look, task, "train")
 
 
 def pause(look: Look) -> Response:
     """Let a task start no run and promote nothing by itself."""
     task, reason = _task(look), why(look)
-    asking.refuse_unknown(look.sources.settings, task)
+    asking.refuse_unknown(look.sources.settings, task, look.sources.tasks)
     with registry(look) as opened:
         opened.pauses.pause(task, actor=by(look), reason=reason)
     return _back(look, task, "pause")

@@ -21,13 +21,13 @@ def feedback(look: Look) -> Response:
     corrections = Answers(reader.registry, open_store(settings.artifacts_dir), reader.tasks).in_force(task, _SHOWN)
     fate = None
     if event:
-        with fates.opened(settings) as found:
+        with fates.opened(settings, reader.tasks) as found:
             fate = found.of(event)
     return look.page(
         "feedback.html",
         here="Feedback",
         task=task,
-        quarantine=views.quarantine(reader.buffer, settings, task, _SHOWN),
+        quarantine=views.quarantine(reader.buffer, reader.tasks, task, _SHOWN),
         standings={name: views.standings(reader.buffer, name) for name in sorted(reader.tasks)},
         users=views.users(reader.buffer, settings, task, _SHOWN),
         corrections=corrections,

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 
 from config.clock import utc_now
 from config.errors import UserError
 from config.settings import Settings
 from config.task_files.overrides import Overrides
-from config.tasks import load_tasks
+from config.tasks import TaskSpec, load_tasks
 from config.words import moment
 from consumers.events import schemas as events
 from consumers.log.open import publish
 from registry.store import Registry
 
 
-def refuse_unknown(settings: Settings, task: str) -> None:
-    """Raise `UserError` where a task has no file."""
-    tasks = load_tasks(settings.tasks_folder)
+def refuse_unknown(settings: Settings, task: str, tasks: Mapping[str, TaskSpec] | None = None) -> None:
+    """Raise `UserError` where a task has no file; `tasks` are those in force where somebody knows them."""
+    tasks = load_tasks(settings.tasks_folder) if tasks is None else tasks
     if task not in tasks:
         message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
         raise UserError(message)
@@ -35,13 +36,21 @@ def refuse_paused(registry: Registry, task: str) -> None:
 
 
 def ask_for_run(
-    settings: Settings, task: str, *, full: bool, promote: bool, by: str, why: str, overrides: Overrides | None = None
+    settings: Settings,
+    task: str,
+    *,
+    full: bool,
+    promote: bool,
+    by: str,
+    why: str,
+    overrides: Overrides | None = None,
+    tasks: Mapping[str, TaskSpec] | None = None,
 ) -> str:
     """Publish a request for a run and return its event id; `by` says who asks, `overrides` what differs from the task file.
 
-    Raises `UserError` for an unknown task, `RetryError` when the log does not take it.
+    `tasks` are those in force where somebody knows them. Raises `UserError` for an unknown task, `RetryError` when the log does not take it.
     """
-    refuse_unknown(settings, task)
+    refuse_unknown(settings, task, tasks)
     event_id = f"train-{secrets.token_hex(8)}"
     publish(settings, events.Retrain(
         event_id=event_id, occurred_at=utc_now(), source=by[:200], task=task, full=full, promote=promote, reason=why,

@@ -198,16 +198,20 @@ class Fates:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Fates]:
-    """Open all sources of the answers. Raises `UserError` where nothing has run yet; then nothing is created."""
+def opened(settings: Settings, tasks: Mapping[str, TaskSpec] | None = None) -> Iterator[Fates]:
+    """Open all sources of the answers; `tasks` are those in force where somebody knows them.
+
+    Raises `UserError` where nothing has run yet; then nothing is created.
+    """
+    tasks = load_tasks(settings.tasks_folder) if tasks is None else tasks
     with ExitStack() as stack:
-        buffer = stack.enter_context(opening.buffer(settings))
+        buffer = stack.enter_context(opening.buffer(settings, tasks))
         keep = timedelta(days=settings.events.retention_days)
         accepted = stack.enter_context(closing(AcceptedFeedback(settings.accepted_feedback_file, keep=keep)))
         dead_letters = stack.enter_context(closing(DeadLetters(settings.dead_letter_file)))
         registry = stack.enter_context(Registry.open(settings.registry_url, read_only=True))
         fates = Fates(accepted, dead_letters, registry, open_store(settings.artifacts_dir), lambda: buffer)
-        fates.use_tasks(load_tasks(settings.tasks_folder))
+        fates.use_tasks(tasks)
         yield fates
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from config.settings import Settings
 from config.task_files.sections.feedback import Verdict
-from config.tasks import load_tasks
 from daemon.views.view import View
 
 if TYPE_CHECKING:
@@ -115,9 +114,9 @@ def standings(buffer: BufferReader, task: str) -> Standings:
     return Standings.model_validate(buffer.defence(task))
 
 
-def quarantine(buffer: BufferReader, settings: Settings, task: str | None, limit: int) -> Quarantine:
-    """Return what waits for a person, of one task or of all that have a file."""
-    found: dict[str, Standings] = {name: standings(buffer, name) for name in _names(settings, task)}
+def quarantine(buffer: BufferReader, tasks: Iterable[str], task: str | None, limit: int) -> Quarantine:
+    """Return what waits for a person, of one task or of all these."""
+    found: dict[str, Standings] = {name: standings(buffer, name) for name in ([task] if task else sorted(tasks))}
     return Quarantine(
         waiting=sum(state.quarantined for state in found.values()),
         alarms=tuple(AlarmOfTask(task=name, **alarm.model_dump()) for name, state in found.items() for alarm in state.alarms),
@@ -142,7 +141,3 @@ def quarantine(buffer: BufferReader, settings: Settings, task: str | None, limit
 def users(buffer: BufferReader, settings: Settings, task: str | None, limit: int) -> list[User]:
     """Return who gave feedback, the least trusted first."""
     return [User.model_validate(one) for one in buffer.users(task, settings.feedback)[:limit]]
-
-
-def _names(settings: Settings, task: str | None) -> Iterable[str]:
-    return [task] if task else sorted(load_tasks(settings.tasks_folder))

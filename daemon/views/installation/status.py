@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from config.clock import Clock, utc_now
-from config.errors import UserError
+from config.errors import NothingRanError
 from config.files.durable import free_bytes
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
@@ -47,15 +47,21 @@ class Status(Flow):
 class StatusReader:
     """Reads the status again and again over open handles. Changes no data; works beside a running daemon and without one."""
 
-    def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, settings: Settings, *, tasks: Mapping[str, TaskSpec] | None = None, clock: Clock = utc_now
+    ) -> None:  # fmt: skip
+        """`tasks` are those in force where somebody knows them; else the task files are read.
+
+        Raises `NothingRanError` where nothing has run yet.
+        """
         if not settings.buffer_dir.exists():
             message = (
                 f"nothing has run in {settings.data_dir} yet; start the daemon with `perennial run` (or try `perennial demo`)"
             )
-            raise UserError(message)
+            raise NothingRanError(message)
         self._settings = settings
         self._clock = clock
-        self.tasks: Mapping[str, TaskSpec] = load_tasks(settings.tasks_folder)
+        self.tasks: Mapping[str, TaskSpec] = load_tasks(settings.tasks_folder) if tasks is None else tasks
         self.registry = Registry.open(settings.registry_url, clock=clock, read_only=True)
         self.buffer = open_reader(settings.buffer_dir, tasks=self.tasks, min_quality=settings.enrich.min_quality)
         self._log = open_event_log(settings)
