@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from prometheus_client import (
     CollectorRegistry,
@@ -145,6 +145,7 @@ class ServingMetrics:
             self._load_s.labels(task).set(outcome.load_s)
             if task in self._versions:
                 self._serving.remove(task, self._versions[task])
+            self._forget_versions(task, {outcome.version, self._versions.get(task)})
             self._serving.labels(task, outcome.version).set(1)
             self._versions[task] = outcome.version
             if task in self._variants:
@@ -152,6 +153,17 @@ class ServingMetrics:
             if outcome.used is not None:
                 self._variants[task] = outcome.used.name
                 self._computes_by.labels(task, outcome.used.name).set(1)
+
+    def _forget_versions(self, task: str, but: Collection[str | None]) -> None:
+        """Forget what versions answered that answer no more; the last one may still do, and its end is not scraped yet."""
+        shown = {
+            sample.labels["version"]
+            for family in self._predictions.collect()
+            for sample in family.samples
+            if sample.labels["task"] == task
+        }
+        for version in shown - set(but):
+            self._predictions.remove_by_labels({"task": task, "version": version})
 
     def watch_corrections(self, count: Callable[[str], int]) -> None:
         """Ask `count` at each scrape for how many texts of a task a correction answers."""

@@ -180,3 +180,20 @@ def test_the_default_port_is_the_one_that_is_scraped_and_a_second_daemon_takes_a
             address = metrics.serve("127.0.0.1", DEFAULT_PORT)
     assert f":{DEFAULT_PORT}/" not in address
     assert [line["event"] for line in lines] == ["daemon.metrics_port_taken"]
+
+
+def test_versions_that_answer_no_more_leave_the_metrics() -> None:
+    metrics = ServingMetrics()
+    metrics.answered("b", "b/v1", 1)
+    for number in range(1, 5):
+        metrics.refreshed("a", Refreshed("swapped", f"a/v{number}", generation=number))
+        # An answer that was under way comes after the swap.
+        metrics.answered("a", f"a/v{max(1, number - 1)}", 1)
+        metrics.answered("a", f"a/v{number}", 2)
+    found = {
+        sample.labels["version"]: sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "perennial_predictions_total"
+    }
+    assert found == {"a/v3": 3, "a/v4": 2, "b/v1": 1}
