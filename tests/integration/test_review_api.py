@@ -96,7 +96,7 @@ def test_what_is_not_right_is_refused_and_changes_nothing(
     [
         ({"label_id": "nobody"}, "body"), ({"label_id": ""}, "label_id"), ({"label_id": "x" * 1_001}, "label_id"),
         ({"target": {"spans": []}}, "body"), ({"target": "A"}, "target"), ({"reason": ""}, "reason"),
-        ({"annotator": "key:editor"}, "body"), ({"colour": "red"}, "colour"),
+        ({"reason": " \n "}, "reason"), ({"annotator": "key:editor"}, "body"), ({"colour": "red"}, "colour"),
     ],
 )  # fmt: skip
 def test_a_correction_that_is_not_right_is_refused(shared: Any, changes: dict[str, Any], field: str) -> None:

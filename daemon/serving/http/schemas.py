@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, create_model, model_validator
 
 from config.kinds import catalog as kinds
 from config.kinds.signals.models import ShownSignal
@@ -253,7 +253,11 @@ class CorrectionOfLabel(_Schema):
 
     label_id: Annotated[str, Field(min_length=1, max_length=1_000, description="The event id that the label came under.")]
     target: Annotated[dict[str, Any], Field(description="What is right.")]
-    reason: Annotated[str, Field(min_length=1, max_length=1_000, description="Why, for people; kept for good.")]
+    reason: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000),
+        Field(description="Why, for people; kept for good."),
+    ]
     annotator: Annotated[
         str, Field(max_length=100, description="Who corrects it: with an API key its name, whatever is given here.")
     ] = ""
