@@ -48,7 +48,10 @@ class Told:
 
     words: str
     done: bool
-    """False: another person was quicker, and nothing was changed."""
+    """False: nothing was changed, because another person was quicker or the text is not there any more."""
+
+
+_GONE = Told("Nothing was noted: this text is not stored any more; open the next one.", done=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,22 +178,25 @@ class Desk:
             raise
         return Told(f"Accepted {accept}." if accept else f"Rejected: {', '.join(ids)}.", done=True)
 
-    def skip(self, lane_name: str, item: str) -> Told:
+    def skip(self, lane_name: str, item: str, note: str = "") -> Told:
         """Note that this person does not want to be asked of a text; others are."""
         lane = reading.lane_of(lane_name)
-        self.registry.desk.add(self.task.name, lane.name, item, self.annotator, "skip")
+        if self.buffer.text(item, self.task.name) is None:
+            return _GONE
+        self.registry.desk.add(self.task.name, lane.name, item, self.annotator, "skip", said=_noted(note) or None)
         self._count(lane, item, "skips")
         return Told("Skipped: it is not asked of you again. Others may answer it.", done=True)
 
-    def cannot_tell(self, lane_name: str, item: str) -> Told:
+    def cannot_tell(self, lane_name: str, item: str, note: str = "") -> Told:
         """Note that this person cannot tell what is right. Raises `UserError` in a lane where that is no answer."""
         lane = reading.lane_of(lane_name)
         if not lane.cannot_tell:
             message = f"in lane {lane.name} `cannot tell` is no answer; skip the text"
             raise UserError(message)
-        self.registry.desk.add(
-            self.task.name, lane.name, item, self.annotator, "skip", said={"cannot_tell": True}
-        )  # fmt: skip
+        if self.buffer.text(item, self.task.name) is None:
+            return _GONE
+        said = {"cannot_tell": True, **_noted(note)}
+        self.registry.desk.add(self.task.name, lane.name, item, self.annotator, "skip", said=said)
         self._count(lane, item, "cannot_tell")
         return Told("Noted that you cannot tell: the verdict must hold whatever is right here.", done=True)
 
@@ -261,6 +267,11 @@ def _refused(problem: Exception) -> UserError:
 
 def _note(note: str) -> str | None:
     return " ".join(note.split())[:MAX_NOTE_CHARS] or None
+
+
+def _noted(note: str) -> dict[str, str]:
+    kept = _note(note)
+    return {} if kept is None else {"note": kept}
 
 
 def _ago(seconds: float) -> str:

@@ -20,9 +20,9 @@ def answer(desk: Desk, said: Mapping[str, Any]) -> Told:
         message = f"{unknown[0]!r} is not known" if unknown else f"give item, lane and exactly one of {', '.join(ACTS)}"
         raise UserError(message)
     if acts == ["skip"]:
-        return desk.skip(lane, item)
+        return desk.skip(lane, item, note)
     if acts == ["cannot_tell"]:
-        return desk.cannot_tell(lane, item)
+        return desk.cannot_tell(lane, item, note)
     if acts == ["target"]:
         if not isinstance(said["target"], dict):
             message = "target is no JSON object"

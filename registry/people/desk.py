@@ -29,7 +29,7 @@ class Done:
     event_id: str | None
     """Of the event that says so; a skip has none."""
     said: Mapping[str, Any] | None
-    """Of a label the target; of a decision `accept` and `reject`, lists of ids of feedback."""
+    """Of a label the target; of a decision `accept` and `reject`, lists of ids of feedback; of a skip its note."""
     at: datetime
 
     @property

@@ -12,6 +12,7 @@ import pytest
 
 from config.errors import UserError
 from consumers.events.schemas import Label
+from daemon.labelling import lines
 from daemon.labelling.answering import annotator_of
 from registry.removal import erasure
 from tests.support import buffers
@@ -116,6 +117,24 @@ def test_a_skip_is_remembered_and_of_one_person(news: Newsroom) -> None:
     assert [one.item for one in news.look(lane="test").items] == [second.item]
     assert len(news.look("bob", "test").items) == 2
     assert news.look(lane="test", item=first.item).items[0].text == first.text
+
+
+def test_a_note_stands_with_a_skip_and_with_cannot_tell(news: Newsroom) -> None:
+    news.held_out(3)
+    first, second, third = (one.item for one in news.look(lane="test").items)
+    assert lines.answer(news.desk(), {"item": first, "lane": "test", "skip": True, "note": " a \n mess "}).done
+    assert news.desk().skip("test", second).done
+    assert news.desk().cannot_tell("disagreement", third, "too short").done
+    assert [one.said for one in news.registry.desk.of(NAME)] == [
+        {"note": "a mess"}, None, {"cannot_tell": True, "note": "too short"},
+    ]  # fmt: skip
+    assert sorted(last.words for last in news.look(lane="test").last) == ["cannot tell", "skipped", "skipped"]
+
+
+def test_of_a_text_that_is_not_stored_nothing_is_noted(news: Newsroom) -> None:
+    assert not news.desk().skip("test", "0" * 64).done
+    assert not news.desk().cannot_tell("disagreement", "0" * 64).done
+    assert news.registry.desk.of(NAME) == []
 
 
 def test_a_conflict_is_decided_once_and_who_is_slower_is_told(news: Newsroom) -> None:

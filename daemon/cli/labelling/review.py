@@ -252,9 +252,9 @@ class _Terminal:
         from config.kinds import forms  # noqa: PLC0415 - heavy
 
         if line == "s":
-            return self._desk.skip(shown.lane, shown.item)
+            return self._desk.skip(shown.lane, shown.item, self._note)
         if line == "c" and seen.lane.cannot_tell:
-            return self._desk.cannot_tell(shown.lane, shown.item)
+            return self._desk.cannot_tell(shown.lane, shown.item, self._note)
         if seen.lane.decides == "feedback":
             if line == "0":
                 return self._desk.decide(shown.item, None, self._note)

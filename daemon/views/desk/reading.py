@@ -247,7 +247,7 @@ def _shown(item: Item, lane: Lane, seen: Seen, buffer: BufferReader, settings: S
 
 
 def _last(one: Done) -> models.Last:
-    words = "cannot tell" if one.did == "skip" and one.said else "skipped"
+    words = "cannot tell" if one.did == "skip" and one.said and one.said.get("cannot_tell") else "skipped"
     if one.did == "label" and one.said is not None:
         words = kinds.of(one.said).in_words(one.said)
     elif one.did == "decide" and one.said is not None:
