@@ -48,7 +48,8 @@ def ask_for_run(
 ) -> str:
     """Publish a request for a run and return its event id; `by` says who asks, `overrides` what differs from the task file.
 
-    `tasks` are those in force where somebody knows them. Raises `UserError` for an unknown task, `RetryError` when the log does not take it.
+    `tasks` are those in force where somebody knows them. Raises `UserError` for an unknown task, `RetryError` when the log does
+    not take it.
     """
     refuse_unknown(settings, task, tasks)
     event_id = f"train-{secrets.token_hex(8)}"
