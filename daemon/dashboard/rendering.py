@@ -56,6 +56,7 @@ class Renderer:
         )  # fmt: skip
         for name in ("moment", "ago", "span", "count", "rate", "score", "signed", "size", "weight"):
             environment.filters[name] = getattr(shown, name)
+        environment.filters["json"] = shown.as_json
         environment.globals.update(asset=self.assets.url, counted=counted, read_only=read_only, nav=NAVIGATION, tasks=(), here="")
         environment.globals["ui"] = environment.get_template("_parts.html").module
         self._environment = environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from datetime import datetime
@@ -15,8 +16,18 @@ _THOUSAND, _MILLION = 10_000, 1_000_000
 
 
 def inert(text: str) -> str:
-    """Return a text without what controls a screen or turns its surroundings around; marks that scripts need stay."""
-    return _INERT.sub("\N{REPLACEMENT CHARACTER}", text)
+    """Return a text without what controls a screen or turns its surroundings around; marks that scripts need stay.
+
+    It has as many characters as before: marks in a text are counted in them.
+    """
+    # A browser makes one character of the two that end a line elsewhere.
+    return _INERT.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", " \n"))
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """Return a value as JSON that people read; what `inert` would take out of it is escaped, so that it says the same."""
+    told = json.dumps(value, ensure_ascii=False, sort_keys=True, indent=indent)
+    return _INERT.sub(lambda found: f"\\u{ord(found[0]):04x}", told)
 
 
 def moment(value: datetime | None) -> str:

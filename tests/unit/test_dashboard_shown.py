@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from daemon.dashboard import shown
 from daemon.dashboard.plots import interval_plot
+from daemon.dashboard.rendering import TEMPLATES, Renderer
 from daemon.views.models.comparison import Comparison, Part, Scale
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -22,11 +24,30 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         ("\u200f\u05e9\u05dc\u05d5\u05dd \u0645\u06cc\u200c\u062e", "\u200f\u05e9\u05dc\u05d5\u05dd \u0645\u06cc\u200c\u062e"),
         ("two\nlines\tand <b>", "two\nlines\tand <b>"),
         ("\ud800", "\N{REPLACEMENT CHARACTER}"),
+        ("two\r\nlines\r", "two \nlines\N{REPLACEMENT CHARACTER}"),
     ],
     ids=ascii,
 )
 def test_what_strangers_wrote_is_inert_and_scripts_stay_whole(text: str, inert: str) -> None:
     assert shown.inert(text) == inert
+    assert len(text) == len(inert), "marks in it stay where they are"
+
+
+@pytest.mark.parametrize("value", [{"label": "åsa \u05e9"}, {"a": ["\u202e<b>", "\x07\x9b", "\ud800"]}, {"b": 1, "a": '\r\n"'}])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_is_shown_as_it_was_written_and_inert(value: dict[str, object], indent: int | None) -> None:
+    told = shown.as_json(value, indent)
+    assert json.loads(told) == value
+    assert shown.inert(told) == told
+    assert "\\u00e5" not in told
+
+
+@pytest.mark.parametrize("page", ["feedback.html", "label.html"])
+def test_no_label_is_shown_in_escapes(page: str) -> None:
+    environment = Renderer(read_only=True)._environment
+    shown_as = environment.from_string("{{ value|json|truncate(12, true) }}").render(value={"label": "<åäö " + "ö" * 20})
+    assert shown_as == "{&#34;label&#34;:..."
+    assert "tojson" not in (TEMPLATES / page).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
