@@ -18,6 +18,8 @@ _STILL_THERE_S = 15.0
 """A comment this often shows both ends that the connection holds."""
 _RETRY_MS = 2_000
 _MOST = 64
+_BYE = "bye"
+"""The last event of a stream that ends after its time."""
 _LIFE_S = 60.0
 """A stream ends after this, and its page connects anew: who has signed out, or whose key was revoked, sees no more by then."""
 
@@ -72,6 +74,9 @@ class Live:
                     yield b": still there\n\n"
                 quiet_s += self._every_s
                 await self._rest()
+            if not self._stopped.is_set():
+                # Its page need not tell anybody of an end that is by intent.
+                yield event(_BYE, "connect anew")
         finally:
             self._open -= 1
 

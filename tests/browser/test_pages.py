@@ -76,9 +76,44 @@ def test_what_changes_reaches_the_open_page_and_the_focus_stays(page: Page, carr
     expect(page.locator(".card .badge", has_text="pinned")).to_have_count(1, timeout=WAIT_MS)
 
 
+NOTE_SOURCES = """window.sources = []; const Real = EventSource; window.EventSource = class extends Real
+    { constructor(...given) { super(...given); window.sources.push(this); } }"""
+
+
+def test_a_connection_that_ends_by_intent_is_not_said_to_be_lost(tolerant: Page) -> None:
+    tolerant.add_init_script(NOTE_SOURCES)
+    open_page(tolerant, "/ui")
+    expect(tolerant.locator("#connection")).to_have_attribute("data-state", "live", timeout=WAIT_MS)
+    told = tolerant.evaluate("""() => {
+        const one = window.sources.at(-1), said = () => document.getElementById("connection").dataset.state;
+        one.dispatchEvent(new MessageEvent("bye"));
+        return [0, 1].map(() => { one.onerror(new Event("error")); return said(); });
+    }""")
+    assert told == ["live", "lost"], "the second error is that it could not be made again"
+
+
+def test_who_is_signed_out_is_led_to_where_one_signs_in(tolerant: Page) -> None:
+    tolerant.add_init_script(NOTE_SOURCES)
+    open_page(tolerant, "/ui")
+    expect(tolerant.locator("#connection")).to_have_attribute("data-state", "live", timeout=WAIT_MS)
+    tolerant.context.clear_cookies()
+    tolerant.evaluate("window.sources.forEach((one) => { one.close(); one.onerror(new Event('error')); })")
+    expect(tolerant.locator("#connection a")).to_have_attribute("href", "/ui/sign-in?next=%2Fui", timeout=WAIT_MS)
+
+
+def test_hundreds_of_tasks_leave_room_for_the_content_on_a_narrow_screen(tolerant: Page) -> None:
+    open_page(tolerant, "/ui")
+    tolerant.set_viewport_size({"width": 360, "height": 800})
+    top = tolerant.evaluate("""() => {
+        const list = document.querySelector(".tasks-nav ul");
+        for (let n = 0; n < 400; n += 1) list.append(list.firstElementChild.cloneNode(true));
+        return document.getElementById("content").getBoundingClientRect().top;
+    }""")
+    assert top < 600
+
+
 def test_a_lost_connection_is_said_and_made_again(tolerant: Page, carried: Carried) -> None:
-    tolerant.add_init_script("window.sources = []; const Real = EventSource; window.EventSource = class extends Real "
-                             "{ constructor(...given) { super(...given); window.sources.push(this); } }")  # fmt: skip
+    tolerant.add_init_script(NOTE_SOURCES)
     open_page(tolerant, "/ui")
     said = tolerant.locator("#connection")
     expect(said).to_have_attribute("data-state", "live", timeout=WAIT_MS)

@@ -31,6 +31,18 @@ def test_a_stream_ends_by_itself_and_is_closed(life_s: float) -> None:
 
     pieces = asyncio.run(received(live, parts))
     assert pieces[0].startswith(b"retry: ")
-    assert len(pieces) == 1 + looks[0]
+    assert pieces[-1].startswith(b"event: bye\n"), "the page is told that it ends by intent"
+    assert len(pieces) == 2 + looks[0]
     assert (looks[0] > 0) == (life_s > 0)
     assert live.open == 0
+
+
+def test_a_stream_that_the_server_ends_says_no_bye() -> None:
+    live = Live(every_s=0.01)
+
+    def parts() -> Mapping[str, str]:
+        live.stop()
+        return {"loop": "a look"}
+
+    pieces = asyncio.run(received(live, parts))
+    assert [piece.partition(b"\n")[0] for piece in pieces[1:]] == [b"event: loop"]
