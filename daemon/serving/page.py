@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -96,23 +97,34 @@ class PageGuard:
                 visitor = self._visitors.admit(asked)
             except ApiError as refusal:
                 await discard(receive, self._max_body_bytes)
-                await self._refused(asked, refusal)(scope, receive, send)
+                await self._refused(asked, refusal, scope["query_string"])(scope, receive, send)
                 return
             scope.setdefault("state", {}).update(visitor=visitor, asked=asked)
         await self._app(scope, receive, send)
 
-    def _refused(self, asked: Asked, refusal: ApiError) -> Response:
+    def _refused(self, asked: Asked, refusal: ApiError, query: bytes) -> Response:
+        message, remedy = refusal.message, refusal.remedy
         if refusal.status == _UNAUTHORIZED and asked.method == "GET" and not asked.path.endswith(("/live", ".json", ".part")):
-            return routing.redirect(SIGN_IN if asked.path in ("/", "/ui") else f"{SIGN_IN}?next={asked.path}")
-        answer = self._dashboard.refusal(refusal.status, refusal.message, refusal.remedy)
+            return routing.redirect(SIGN_IN if asked.path in ("/", "/ui") else f"{SIGN_IN}?next={_next(asked.path, query)}")
+        if refusal.status == _UNAUTHORIZED and asked.method == "POST":
+            message = "You are not signed in any more; nothing was changed"
+            remedy = "Sign in and send it again; going back shows what you typed"
+        answer = self._dashboard.refusal(refusal.status, message, remedy)
         if "Retry-After" in refusal.headers:
             answer.headers["Retry-After"] = refusal.headers["Retry-After"]
         return answer
 
 
+def _next(path: str, query: bytes) -> str:
+    """Return the address that was asked for, as a value of a query."""
+    address = quote(path) + (f"?{query.decode('latin-1')}" if query else "")
+    return quote(address, safe="/")
+
+
 def _onward(path: str) -> str:
     """Return where to go after sign-in: a page of ours, whatever was asked for."""
-    plain = path.isascii() and path.isprintable() and not any(part in path for part in ("\\", "//", ".."))
+    # Where it leads is said by what stands before the query.
+    plain = path.isascii() and path.isprintable() and not any(part in path.partition("?")[0] for part in ("\\", "//", ".."))
     return path if plain and path.startswith("/ui/") and not path.startswith(SIGN_IN) else "/ui"
 
 
