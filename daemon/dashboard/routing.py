@@ -117,6 +117,11 @@ def _answer(page: Page, look: Look, right: Right) -> Response:
         return refusal(look.render, 500, "this page failed inside the server", remedy, visitor=look.visitor)
 
 
+def code_of(problem: UserError | RetryError) -> int:
+    """Return the status of a form that is shown again, with what was filled in."""
+    return HTTPStatus.SERVICE_UNAVAILABLE if isinstance(problem, RetryError) else HTTPStatus.CONFLICT
+
+
 def _refused(look: Look, status: HTTPStatus, error: PerennialError) -> Response:
     again = "look again in a moment" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
     return refusal(look.render, status, str(error), again, visitor=look.visitor)

@@ -12,20 +12,23 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from config.errors import RetryError
 from config.settings import Settings, environment_of
 from consumers.dead_letters.store import DeadLetters
 from consumers.events.correcting import LabelCorrection
-from consumers.events.schemas import TOPIC_OF_TYPE
+from consumers.events.schemas import TOPIC_OF_TYPE, content_sha256
 from consumers.log.open import open_event_log
 from consumers.log.protocols import Position, RawEvent
 from daemon.dashboard.app import PAGES, WRITES
 from daemon.dashboard.rendering import POLICY
+from daemon.labelling import answering
 from daemon.labelling import label_changes as label_operations
 from daemon.serving.access.callers import Access
 from daemon.serving.access.key_ring import KeyRing
@@ -105,6 +108,15 @@ def operator(client: httpx.Client) -> httpx.Client:
 def test_whoever_is_not_signed_in_is_led_to_where_one_signs_in(client: httpx.Client) -> None:
     assert (client.get("/ui").status_code, client.get("/ui").headers["location"]) == (303, "/ui/sign-in")
     assert client.get("/ui/runs").headers["location"] == "/ui/sign-in?next=/ui/runs"
+    asked = "/ui/feedback?event=%2Fapp%7C1%262&task=a..b"
+    led = client.get(asked).headers["location"]
+    assert parse_qs(urlsplit(led).query) == {"next": [asked]}
+    form = {"csrf": csrf(client.get("/ui/sign-in")), "credential": TOKEN, "next": asked}
+    onward = client.post("/ui/sign-in", data=form, headers={"Origin": str(client.base_url)})
+    assert onward.headers["location"] == asked
+    client.cookies.clear()
+    ended = client.post(f"/ui/tasks/{NAME}/pin", data={"reason": "x"}, headers={"Origin": str(client.base_url)})
+    assert (ended.status_code, 'href="/ui/sign-in"' in ended.text) == (401, True)
     assert client.get("/ui/live").status_code == 401
     assert client.get(f"/ui/tasks/{NAME}/scores.json").status_code == 401
     assert client.get("/ui/static/page.css").status_code == 200
@@ -127,7 +139,15 @@ def test_a_wrong_key_opens_nothing_and_the_form_says_so(client: httpx.Client, cr
 
 
 def test_signing_in_leads_to_no_other_site(client: httpx.Client) -> None:
-    for onward in ("https://evil.example/", "//evil.example", "/ui/../../x", "/v1/models", "/ui/\\evil", "/ui//evil.example"):
+    for onward in (
+        "https://evil.example/",
+        "//evil.example",
+        "/ui/../../x",
+        "/v1/models",
+        "/ui/\\evil",
+        "/ui//evil.example",
+        "//evil.example/ui/?",
+    ):
         form = {"csrf": csrf(client.get("/ui/sign-in")), "credential": TOKEN, "next": onward}
         answer = client.post("/ui/sign-in", data=form, headers={"Origin": str(client.base_url)})
         assert answer.headers["location"] == "/ui"
@@ -340,6 +360,10 @@ def test_labels_change_by_the_page_as_by_the_command(operator: httpx.Client, set
         {"what": "retire", "label": names[0], "reason": " "},
     ):
         assert send(**refused).status_code == 409, refused
+    again = send(what="split", label=names[0], into="one half\r\n\u202e")
+    assert (again.status_code, "one half" in again.text, 'value="as the desk is called"' in again.text) == (409, True, True)
+    assert f'<option value="{names[0]}" selected>' in again.text
+    assert 'value="quite new"' in send(what="add", into="quite new", reason=" ").text
     assert operator.post(path, data={"what": "retire", "label": names[0], "reason": "x"}).status_code == 403
 
 
@@ -358,6 +382,8 @@ def test_a_dead_letter_is_mended_once_it_is_valid_and_dropped_with_a_reason(oper
     assert refused.status_code == 422
     assert all(f"<code>{field}</code>" in refused.text for field in ("article_id", "body")), refused.text
     assert ("aria-invalid" in refused.text, "the crawler cut it" in refused.text) == (True, True)
+    no_reason = write(operator, f"/ui/dead-letters/{mended}/mend", text='{"kept": 1}', reason="  ")
+    assert (no_reason.status_code, "{&#34;kept&#34;: 1}" in no_reason.text) == (409, True)
     assert write(operator, f"/ui/dead-letters/{binary}/mend", text="{}", reason="x").status_code == 409
     assert "cannot be mended" in operator.get(f"/ui/dead-letters/{binary}").text
     assert write(operator, f"/ui/dead-letters/{mended}/mend", text=json.dumps(right), reason="cut").status_code == 303
@@ -426,6 +452,16 @@ def test_the_plots_have_the_figures_of_the_read_models(operator: httpx.Client, s
 def test_a_fate_is_told(operator: httpx.Client) -> None:
     assert "quarantined" in operator.get(f"/ui/feedback?event={FEEDBACK}").text
     assert "No feedback with this event id" in operator.get("/ui/feedback?event=nothing").text
+
+
+def test_an_answer_that_the_log_does_not_take_is_shown_again(operator: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_given: object) -> None:
+        raise RetryError
+
+    monkeypatch.setattr(answering, "publish", away)
+    form = {"item": content_sha256("held out text 1"), "annotator": "anna", "label": "A", "note": "typed with care"}
+    answer = write(operator, f"/ui/desk/{NAME}/test", **form)
+    assert (answer.status_code, 'value="typed with care"' in answer.text) == (503, True)
 
 
 @pytest.mark.parametrize("path", ["/ui", f"/ui/tasks/{NAME}", "/ui/desk", "/ui/feedback", f"/ui/feedback?event={FEEDBACK}"])

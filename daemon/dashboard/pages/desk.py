@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from config.errors import UserError
+from config.errors import RetryError, UserError
 from config.tasks import TaskSpec
 from daemon.dashboard import routing
 from daemon.dashboard.routing import Look
@@ -22,7 +22,6 @@ from registry.store import Registry
 _MOST_TOLD = 500
 _told: OrderedDict[str, Told] = OrderedDict()
 """What came of the last answers, until the page that follows has told it: no address can make the page say anything else."""
-_CONFLICT = 409
 
 
 def page(look: Look) -> Response:
@@ -44,29 +43,34 @@ def answer(look: Look) -> Response:
     """Take in one answer and go on to the next text."""
     task = _task(look.params["task"], look)
     annotator = _annotator(look, look.form.get("annotator", ""))
-    lane, item, act, note = (look.params["lane"], *(look.form.get(name, "") for name in ("item", "act", "note")))
-    reader = look.sources.reader
-    with Registry.open(look.sources.settings.registry_url, clock=look.sources.clock, create=False) as registry:
-        source = f"desk, {look.visitor.name}"
-        desk = answering.Desk(task, annotator, source[:200], look.sources.settings, registry, reader.buffer)
-        if act == "skip":
-            told = desk.skip(lane, item)
-        elif act == "cannot_tell":
-            told = desk.cannot_tell(lane, item)
-        elif act == "reject" or act.startswith("accept:"):
-            told = desk.decide(item, act.partition(":")[2] or None, note)
-        else:
-            try:
-                told = desk.label(lane, item, look.repeated, note)
-            except UserError as problem:
-                # The page again with what was filled in: nothing that a person did is lost.
-                told = Told(str(problem), done=False)
-                return _desk(look, task, annotator, lane, item, told=told, given=look.repeated, code=_CONFLICT)
+    lane, item = look.params["lane"], look.form.get("item", "")
+    source = f"desk, {look.visitor.name}"
+    try:
+        with Registry.open(look.sources.settings.registry_url, clock=look.sources.clock, create=False) as registry:
+            desk = answering.Desk(
+                task, annotator, source[:200], look.sources.settings, registry, look.sources.reader.buffer
+            )  # fmt: skip
+            told = _taken(desk, lane, item, look)
+    except (UserError, RetryError) as problem:
+        # The page again with what was filled in: nothing that a person did is lost.
+        told = Told(str(problem), done=False)
+        return _desk(look, task, annotator, lane, item, told=told, given=look.repeated, code=routing.code_of(problem))
     found = secrets.token_urlsafe(9)
     _told[found] = told
     if len(_told) > _MOST_TOLD:
         _told.popitem(last=False)
     return routing.redirect(f"/ui/desk?{urlencode({'task': task.name, 'lane': lane, 'annotator': annotator, 'told': found})}")
+
+
+def _taken(desk: answering.Desk, lane: str, item: str, look: Look) -> Told:
+    act, note = look.form.get("act", ""), look.form.get("note", "")
+    if act == "skip":
+        return desk.skip(lane, item, note)
+    if act == "cannot_tell":
+        return desk.cannot_tell(lane, item, note)
+    if act == "reject" or act.startswith("accept:"):
+        return desk.decide(item, act.partition(":")[2] or None, note)
+    return desk.label(lane, item, look.repeated, note)
 
 
 def _desk(

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from config.errors import UserError
+from config.errors import RetryError, UserError
 from daemon.dashboard import routing
 from daemon.dashboard.pages import acting
 from daemon.dashboard.pages.tasks import task_of
@@ -24,6 +24,10 @@ _ASKED = re.compile(r"labels-[0-9a-f]{12}")
 
 def page(look: Look) -> Response:
     """Return the page of a task's labels."""
+    return _page(look)
+
+
+def _page(look: Look, *, problem: str = "", given: Mapping[str, Sequence[str]] | None = None, code: int = 200) -> Response:
     from daemon.views.task import labels as views  # noqa: PLC0415 - loads what kinds are checked with
 
     task, sources = task_of(look), look.sources
@@ -34,23 +38,32 @@ def page(look: Look) -> Response:
     asked = look.query.get("asked", "")
     return look.page(
         "labels.html", here=task.name, spec=task, found=sources.kept(key, read),
-        asked=asked if _ASKED.fullmatch(asked) else "",
+        asked=asked if _ASKED.fullmatch(asked) else "", problem=problem, given=given or {}, code=code,
     )  # fmt: skip
 
 
 def change(look: Look) -> Response:
-    """Ask for a change, or for the undoing of one."""
+    """Ask for a change, or for the undoing of one; what cannot be taken is said on the page, with what was filled in."""
+    task = task_of(look)
+    try:
+        asked = _asked(look, task.name)
+    except (UserError, RetryError) as problem:
+        return _page(look, problem=str(problem), given=look.repeated, code=routing.code_of(problem))
+    look.sources.look_anew()
+    return routing.redirect(f"/ui/tasks/{quote(task.name, safe='')}/labels?asked={asked}")
+
+
+def _asked(look: Look, task: str) -> str:
+    """Ask for what the form says and return the id of the change."""
     from daemon.labelling import label_changes as operations  # noqa: PLC0415 - loads LanceDB
 
-    task, reason = task_of(look), acting.why(look)
+    reason = acting.why(look)
     what = look.form.get("what", "")
     if what not in _CHANGES:
         message = f"the form asks for {what[:40]!r}, which is no change of labels; open the page again"
         raise UserError(message)
     wanted = _CHANGES[what](look, reason)
-    asked = operations.change(look.sources.settings, task.name, wanted, by=acting.by(look))
-    look.sources.look_anew()
-    return routing.redirect(f"/ui/tasks/{quote(task.name, safe='')}/labels?asked={asked.change_id}")
+    return operations.change(look.sources.settings, task, wanted, by=acting.by(look)).change_id
 
 
 def _rename(look: Look, reason: str) -> Change:

@@ -8,14 +8,13 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from config.errors import UserError
+from config.errors import RetryError, UserError
 from daemon.dashboard import routing
 from daemon.dashboard.pages import acting
 from daemon.dashboard.routing import Look
 from daemon.labelling import answering
 from registry.people.audit import By
 
-_CONFLICT = 409
 _DONE = {
     "led": "The correction is sent and in force within seconds; then verdicts that the label took part in are marked.",
     "waits": "The correction is sent; it is in force once a daemon runs. Verdicts that the label took part in are marked then.",
@@ -42,8 +41,8 @@ def correct(look: Look) -> Response:
         with acting.registry(look) as registry:
             at = correcting.At(sources.settings, sources.tasks, registry, sources.reader.buffer)
             led = correcting.correct(at, label_id, _said(look), annotator=annotator, by=by)
-    except UserError as problem:
-        return _label(look, label_id, problem=str(problem), given=look.form, code=_CONFLICT)
+    except (UserError, RetryError) as problem:
+        return _label(look, label_id, problem=str(problem), given=look.form, code=routing.code_of(problem))
     sources.look_anew()
     return routing.redirect(f"/ui/label?{urlencode({'id': label_id, 'done': 'led' if led else 'waits'})}")
 

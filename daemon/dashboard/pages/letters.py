@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from config.errors import DeadLetterError, UserError
+from config.errors import DeadLetterError, RetryError, UserError
 from daemon.dashboard import routing
 from daemon.dashboard.pages import acting
 from daemon.dashboard.routing import Look
@@ -62,12 +62,16 @@ def replay(look: Look) -> Response:
 
 def mend(look: Look) -> Response:
     """Publish what was written in its place, once it is a valid event; else show the form again with every problem."""
-    text, by = look.form.get("text", "").replace("\r\n", "\n"), _by(look)
-    with _at(look) as at:
-        try:
+    text = look.form.get("text", "").replace("\r\n", "\n")
+    given = {"text": settling.inert(text), "reason": look.form.get("reason", "").strip()}
+    try:
+        by = _by(look)
+        with _at(look) as at:
             settling.mend(at, look.sources.tasks, _id(look), text, by, clock=look.sources.clock)
-        except DeadLetterError as error:
-            return _shown(look, problems=error.problems, text=settling.inert(text), reason=by.reason)
+    except DeadLetterError as error:
+        return _shown(look, problems=error.problems, code=HTTPStatus.UNPROCESSABLE_ENTITY, **given)
+    except (UserError, RetryError) as error:
+        return _shown(look, problems=(("", str(error)),), code=routing.code_of(error), **given)
     return _back(look, "mend")
 
 
@@ -78,12 +82,14 @@ def drop(look: Look) -> Response:
     return _back(look, "drop")
 
 
-def _shown(look: Look, *, problems: tuple[tuple[str, str], ...] = (), text: str | None = None, reason: str = "") -> Response:
+def _shown(
+    look: Look, *, code: int = HTTPStatus.OK, problems: Sequence[tuple[str, str]] = (), text: str | None = None, reason: str = "",
+) -> Response:  # fmt: skip
     kept = look.sources.reader.dead_letters.get(_id(look))
     too_large = kept.value_bytes > _MOST_BYTES
     return look.page(
         "dead_letter.html",
-        code=HTTPStatus.UNPROCESSABLE_ENTITY if problems else HTTPStatus.OK,
+        code=code,
         here="Dead letters",
         letter=views.of_id(look.sources.reader.dead_letters, kept.id),
         done=_DONE.get(look.query.get("done", ""), ""),
