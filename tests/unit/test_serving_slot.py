@@ -59,7 +59,7 @@ def test_changed_keywords_leave_no_moment_without_an_answer(monkeypatch: pytest.
         return Batcher(*given, **options)
 
     monkeypatch.setattr(slots, "Batcher", made)
-    made_slot = Slot(weak.task(), SimpleNamespace(champion=lambda _task: None), load_on_cpu)  # type: ignore[arg-type]  # no champion
+    made_slot = Slot(weak.task(), SimpleNamespace(champion=lambda _task: None), load_on_cpu)
     for changed in (weak.task(), weak.task(weak.MONEY)):
         made_slot.spec = changed
         assert made_slot.refresh().kind == "no_champion"
