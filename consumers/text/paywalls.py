@@ -36,6 +36,9 @@ _BETWEEN_WORDS = (
     r"cancel (?:any ?time|at any time)",
     r"read the (?:full|rest of the) (?:article|story)",
     r"premium (?:content|article)",
+    r"log ?in or (?:subscribe|register)|(?:sign (?:in|up)|log ?in|register|subscribe) (?:here|for free)|^subscribe(?=[.!]?$)",
+    r"(?:article|story|content|page) is (?:only )?(?:available )?(?:for|to) (?:our )?(?:\w+ )?(?:subscribers|members|users)",
+    r"thank you for reading",
     # German
     r"weiterlesen|einloggen|probeabo|plus-artikel|jederzeit kündbar|unbegrenzt(?:er|en)? zugang",
     r"jetzt (?:abonnieren|testen|registrieren|anmelden)",
@@ -58,7 +61,24 @@ _BETWEEN_WORDS = (
     r"czytaj dalej|dla (?:subskrybentów|prenumeratorów)|masz już (?:konto|subskrypcję)|wykup dostęp|zaloguj się",
     r"pro předplatitele|pokračovat ve čtení|již (?:máte )?předplatné|přihlaste se",
     r"okumaya devam|abone ol(?:un)?|zaten abone|sadece aboneler",
+    r"передплатникам|лише для передплатників|(?:оформіть|оформити) передплату|вже (?:є передплатником|маєте передплату)",
+    r"(?:читати|продовжити) (?:далі|читання)|увійдіть|увійти",
     r"только для подписчиков|оформите подписку|уже (?:есть подписка|подписчик)|(?:читать|продолжить) (?:дальше|чтение)|войдите",
+    # Finnish, Romanian, Hungarian
+    r"(?:vain )?tilaajille|tilaa (?:nyt|lehti|ja lue)|jatka lukemista|lue (?:koko juttu|lisää)|oletko jo tilaaja",
+    r"kirjaudu(?: sisään)?",
+    r"(?:doar|exclusiv|rezervat) (?:pentru )?abonaților|(?:doar|exclusiv) pentru abonați|abonează-te|abonați-vă",
+    r"(?:ești|sunteți) deja abonat|(?:continuă|continuați) (?:să citești|lectura|citirea)|citește (?:mai departe|tot articolul)",
+    r"autentifică-te|intră în cont",
+    r"(?:csak )?előfizetőinknek|(?:csak )?előfizetőknek|fizess(?:en)? elő|már előfizető|olvass(?:a|on)? tovább",
+    r"a (?:teljes )?cikk folytatásához|jelentkezz(?:en)? be|lépj(?:en)? be",
+    # Greek, Vietnamese, Indonesian
+    r"(?:μόνο|αποκλειστικά) για συνδρομητές|γίνετε συνδρομητ[ήέ]ς?|γίνε συνδρομητής|είστε ήδη συνδρομητής|συνεχίστε την ανάγνωση",
+    r"συνδεθείτε|εγγραφείτε",
+    r"(?:chỉ )?dành (?:riêng )?cho (?:thuê bao|hội viên|người đăng ký|độc giả trả phí)|đăng nhập|đăng ký (?:ngay|để)|đọc tiếp",
+    r"đã (?:là thuê bao|có tài khoản)|để đọc (?:tiếp|toàn bộ|đầy đủ)",
+    r"khusus (?:untuk )?(?:pelanggan|pembaca premium)|berlangganan (?:sekarang|untuk)|sudah (?:berlangganan|punya akun)",
+    r"lanjutkan membaca|untuk melanjutkan|silakan (?:masuk|login)|masuk di sini",
 )
 _ANYWHERE = (
     # Japanese, Chinese, Korean
@@ -70,6 +90,10 @@ _ANYWHERE = (
     r"सब्सक्राइब|आगे पढ़ने|लॉग इन",
 )
 _CUES = re.compile(rf"\b(?:{'|'.join(_BETWEEN_WORDS)})\b|{'|'.join(_ANYWHERE)}", re.IGNORECASE)
+_TOLD = re.compile(r"subscribers? .+|(?:\w+ )?free trial|cancel .+|(?:registered|subscribed|premium) \w+", re.IGNORECASE)
+"""Cues that news of a publisher has too: alone they ask nobody."""
+_REPORTED = re.compile(r"\b(?:said|says|told|announced|reported|according to)\b", re.IGNORECASE)
+_ADDRESSED = re.compile(r"\byou\w*\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +108,8 @@ class Stub:
 def stub(text: str) -> Stub | None:
     """Return what marks `text` as the stub of an article behind a paywall; None when it is not one.
 
-    Behind its first line, at least half of it stands in sentences that ask for a subscription, and two of them differ.
+    Behind its first line, at least half of it stands in sentences that ask for a subscription, in two different ways; what is
+    told of subscribers asks nobody.
     """
     if len(text) > _LONGEST_STUB_CHARS:
         return None
@@ -97,10 +122,11 @@ def stub(text: str) -> Stub | None:
     for match in _SENTENCE.finditer(body):
         sentence = match.group().strip()
         chars += len(sentence)
-        if found := _CUES.search(sentence):
-            asking.append(found.group())
+        reported = _REPORTED.search(sentence) and not _ADDRESSED.search(sentence)
+        if found := [] if reported else _CUES.findall(sentence):
+            asking += found
             asked += len(sentence)
     share = asked / max(chars, 1)
-    if len({cue.casefold() for cue in asking}) < _LEAST_CUES or share < _LEAST_SHARE:
+    if len({cue.casefold() for cue in asking}) < _LEAST_CUES or share < _LEAST_SHARE or all(map(_TOLD.fullmatch, asking)):
         return None
     return Stub(share, asking[0][:40])

@@ -126,6 +126,8 @@ def test_what_a_paywall_leaves_of_an_article_is_no_text(text: str) -> None:
         PROSE,
         PROSE + "\n\nAlready a subscriber? Log in.",
         "Netflix gains subscribers\n\nThe company added six million subscribers. Shares rose in late trading.",
+        "Spotify raises prices\nSubscribers get a free trial of 30 days, the company said. Subscribers can cancel anytime.",
+        "Paper grows\nRegistered users get a free trial. Subscribers have access to the archive.",
         "Readers' letters\n\nTo keep reading habits alive, libraries open on Sundays. The city pays for it.",
     ],
 )
@@ -193,6 +195,16 @@ def test_letters_with_accents_before_quotation_marks_are_well_decoded(text: str)
     [
         "Bank acts\nThis content is only available to registered users. Please log in or register.",
         "Bank acts\nYou've read all your free articles. Subscribe for unlimited access.",
+        "Bank acts\nThis article is for subscribers. Log in or subscribe to read the full article.",
+        "Bank acts\nThis content is only available to registered users. Sign up for free.",
+        "Bank acts\nThank you for reading! Subscribe. Sign in here.",
+        "Pankki nosti korkoja\nTämä juttu on vain tilaajille. Tilaa nyt. Oletko jo tilaaja? Kirjaudu sisään.",
+        "Banca a crescut dobânda\nAcest articol este doar pentru abonați. Abonează-te. Ești deja abonat? Autentifică-te.",
+        "A bank kamatot emelt\nA cikk csak előfizetőinknek érhető el. Fizessen elő! Már előfizető? Jelentkezzen be.",
+        "Η τράπεζα\nΤο άρθρο είναι μόνο για συνδρομητές. Είστε ήδη συνδρομητής; Συνδεθείτε.",
+        "Банк підняв ставку\nМатеріал лише для передплатників. Оформіть передплату. Увійдіть, щоб читати далі.",
+        "Ngân hàng tăng lãi suất\nBài viết dành cho thuê bao. Đăng nhập để đọc tiếp.",
+        "Bank naikkan bunga\nArtikel ini khusus pelanggan. Berlangganan sekarang. Sudah berlangganan? Silakan masuk.",
         "Bank acts\nThe rest is reserved for subscribers. Start with a free trial.",
     ],
 )
