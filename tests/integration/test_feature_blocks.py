@@ -28,6 +28,7 @@ from perennial_artifact.sentence.layout import BASE_FOLDER, BLOCKS_FORMAT, FORMA
 from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_spec
 from trainers.learners.encoders.classification import ClassificationLearner
 from trainers.learners.features import FeatureSet
+from trainers.learners.heads.published.answering import open_from_features
 from trainers.learners.heads.published.refresh import HeadRefresh
 
 ROWS = toy_rows(("SPORT", "MARKETS"), 60)
@@ -113,7 +114,7 @@ def test_a_refresh_keeps_the_blocks_and_gives_the_same_answers_from_stored_featu
     assert Head.read(after).solved.refreshes == 1
     by_text = {row.text: row.example_id for row in ROWS}
     texts = [row.text for row in ROWS[:20]]
-    scored = HeadRefresh().open(after, made.features, by_text).predict(texts)
+    scored = open_from_features(after, made.features, by_text).predict(texts)
     for ours, served in zip(scored, open_model(after, Compute()).predict(texts), strict=True):
         assert ours["scores"] == pytest.approx(served["scores"], abs=1e-5)
 
@@ -122,9 +123,9 @@ def test_a_refresh_keeps_the_blocks_and_gives_the_same_answers_from_stored_featu
 def test_a_refresh_of_it_loads_no_torch(made: Made) -> None:
     code = (
         "import sys; from pathlib import Path; import numpy as np; from trainers.learners.features import FeatureSet;"
-        "from trainers.learners.heads.published.refresh import HeadRefresh;"
+        "from trainers.learners.heads.published.answering import open_from_features;"
         f"features = FeatureSet.of(['a'], np.zeros((1, {made.features.matrix.shape[1]}), np.float32));"
-        f"HeadRefresh().open(Path({str(made.folder)!r}), features, {{'a text': 'a'}}).predict(['a text']);"
+        f"open_from_features(Path({str(made.folder)!r}), features, {{'a text': 'a'}}).predict(['a text']);"
         "print('torch' in sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

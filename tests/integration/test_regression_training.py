@@ -18,6 +18,7 @@ from tests.support.tiny_models import dated, make_tiny_bert, toy_numbers, toy_nu
 from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.regression import RegressionLearner
 from trainers.learners.features import FeatureSet
+from trainers.learners.heads.published.answering import open_from_features
 from trainers.learners.protocols import Example
 from trainers.learners.ridge.refresh import RidgeRefresh
 
@@ -72,7 +73,7 @@ def test_a_refresh_learns_new_rows_and_leaves_the_encoder(
     plan = toy_plan(toy_numbers_spec(base), rows, tmp_path / "work", warm_start=model, champion_features=features)
     RidgeRefresh().train(plan, tmp_path / "model")
     texts = {row.text: row.example_id for row in rows}
-    stored = RidgeRefresh().open(tmp_path / "model", features, texts)
+    stored = open_from_features(tmp_path / "model", features, texts)
     before, after = (formats.open_model(folder, Compute()).predict(list(texts)[:20]) for folder in (model, tmp_path / "model"))
     moved = np.array([new["values"]["heat"] - old["values"]["heat"] for new, old in zip(after, before, strict=True)])
     assert 0.7 < moved.mean() < 1.1
@@ -108,7 +109,7 @@ def test_further_blocks_are_read_by_a_first_head_and_by_its_refresh(base: Path, 
     again = toy_plan(spec, rows, tmp_path / "work", warm_start=tmp_path / "model", champion_features=wide)
     RidgeRefresh().train(again, tmp_path / "again")
     before = formats.open_model(tmp_path / "again", Compute()).predict(list(texts)[:20])
-    stored = RidgeRefresh().open(tmp_path / "again", wide, texts).predict(list(texts)[:20])
+    stored = open_from_features(tmp_path / "again", wide, texts).predict(list(texts)[:20])
     for answer, from_store in zip(before, stored, strict=True):
         assert from_store["values"] == pytest.approx(answer["values"], abs=1e-3)
     # A slow run goes on from it, and a task that asks for no blocks any more has a head without.

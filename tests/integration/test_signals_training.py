@@ -20,6 +20,7 @@ from tests.support.tiny_models import dated, make_tiny_bert, toy_plan, toy_signa
 from trainers.compare.metrics import catalog as metrics
 from trainers.learners.encoders.signals import SignalsLearner
 from trainers.learners.features import FeatureSet
+from trainers.learners.heads.published.answering import open_from_features
 from trainers.learners.protocols import Example
 from trainers.learners.signals.refresh import SignalRefresh
 
@@ -81,7 +82,7 @@ def test_a_refresh_learns_what_rows_tell_now_and_leaves_the_encoder(
     plan = toy_plan(toy_signals_spec(base), rows, tmp_path / "work", warm_start=model, champion_features=features)
     SignalRefresh().train(plan, tmp_path / "model")
     texts = {row.text: row.example_id for row in rows}
-    stored = SignalRefresh().open(tmp_path / "model", features, texts)
+    stored = open_from_features(tmp_path / "model", features, texts)
     after = formats.open_model(tmp_path / "model", Compute())
     assert score(after, rows, "tag_f1") > 0.8
     for from_store, answer in zip(stored.predict(list(texts)[:20]), after.predict(list(texts)[:20]), strict=True):
