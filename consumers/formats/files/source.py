@@ -10,7 +10,7 @@ from typing import Literal
 
 from config.errors import UserError
 from config.files.durable import sha256_of_file
-from consumers.formats.files import brat, conll, csv, docbin, encoding, folder, json, parquet
+from consumers.formats.files import brat, conll, conll_columns, csv, docbin, encoding, folder, json, parquet
 from consumers.formats.files.open import open_import, refuse_other_kinds, uncompressed_name
 from consumers.formats.rows import AnyRow, renumbered
 
@@ -52,7 +52,7 @@ class Source:
     encoding: encoding.Encoding
     header: bool
     dialect: csv.Dialect | None
-    columns: conll.Columns | None
+    columns: conll_columns.Columns | None
     outside: Mapping[str, str]
     said: tuple[str, ...]
     parts: tuple[tuple[folder.Part, Source], ...] = ()
@@ -118,7 +118,7 @@ class Source:
 
 
 def identify(path: Path, reading: Reading, outside: Mapping[str, str] | None = None) -> Source:
-    """Return how a file is to be read, from the whole of it where that takes it. `outside` as `conll.recognise` says.
+    """Return how a file is to be read, from the whole of it where that takes it. `outside` as `conll_columns.recognise` says.
 
     Raises `UserError` when the file is missing, damaged, or of an unknown format.
     """
@@ -142,7 +142,7 @@ def identify(path: Path, reading: Reading, outside: Mapping[str, str] | None = N
         said += [dialect.said] if dialect.said else []
     if chosen == "conll":
         with open_import(path, found.name) as file:
-            columns = conll.recognise(file, reading.columns, outside)
+            columns = conll_columns.recognise(file, reading.columns, outside)
         with open_import(path, found.name) as file:
             columns = conll.described(file, columns)
         said += columns.said
