@@ -176,7 +176,7 @@ thread.start()
 thread.join()
 print(found == [os.{policy}] * 2)
 """
-    out, err = python(code).communicate(timeout=60)
+    out, err = python(code).communicate(timeout=300)
     assert (out, err) == ("True\n", "")
 
 
