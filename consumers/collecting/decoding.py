@@ -7,6 +7,7 @@ import re
 from email.message import Message
 
 from consumers.collecting.fetching import Fetched
+from consumers.collecting.references import NO_XML
 
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']""")
 _WIDE = (
@@ -21,7 +22,6 @@ _PROBE = rb"<!ENTITY \x3c \u003c +ADw- ~{"
 """Markup, and what is markup in other words where an encoding has such."""
 _LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "iso8859-1": "cp1252", "ascii": "cp1252"}
 """Encodings under whose names larger ones are written."""
-_NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def text_of(found: Fetched, body: bytes) -> str:
@@ -35,7 +35,7 @@ def text_of(found: Fetched, body: bytes) -> str:
         _refuse_other(name, found.url)
         name = codecs.lookup(name).name
     text = body.decode(_LARGER.get(name, name), "replace")
-    return _NO_XML.sub("", text.removeprefix("\ufeff")).lstrip()
+    return NO_XML.sub("", text.removeprefix("\ufeff")).lstrip()
 
 
 def markup_of(found: Fetched) -> tuple[str, str]:

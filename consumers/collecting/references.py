@@ -10,7 +10,8 @@ _NUMBER = re.compile(r"&#(?:[xX]0*(?P<hex>[0-9a-fA-F]+)|0*(?P<decimal>[0-9]+));?
 _LAST = 0x10FFFF
 _MOST_DIGITS = 8
 _UNKNOWN = "\ufffd"
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML does not know."""
 _OTHERS = re.compile(
     r"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|&(?!#[0-9]+;|#x[0-9a-fA-F]+;)(?P<name>[A-Za-z][A-Za-z0-9]{0,30};)?",
     re.DOTALL,
@@ -30,10 +31,10 @@ def of_xml(text: str) -> str:
 
 def _joined(found: re.Match[str]) -> str:
     said = "".join(map(_character, _NUMBER.finditer(found[0])))
-    if _UNKNOWN not in said and not _NO_XML.search(said):
+    if _UNKNOWN not in said and not NO_XML.search(said):
         return found[0]
     whole = said.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return _numbered(_NO_XML.sub("", whole))
+    return _numbered(NO_XML.sub("", whole))
 
 
 def _character(found: re.Match[str]) -> str:

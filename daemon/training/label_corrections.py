@@ -62,7 +62,7 @@ class LabelCorrectionsTask:
             some = due[start : start + _AT_ONCE]
             touched = self._touched([one for one, why_not in some if why_not is None])
             for one, why_not in some:
-                refusal = why_not or self._tried(one, touched.get(one.event_id, []))
+                refusal = why_not or self._tried(one, touched.get(one.event_id))
                 if refusal is not None:
                     self._refused.add(one.event_id)
                     log.warning(
@@ -86,8 +86,8 @@ class LabelCorrectionsTask:
         decisions = lineage.decided_on(self._registry, self._settings.evidence_dir, labels) if labels else {}
         return {event_id: decisions[label.label_id] for event_id, label in asked.items()}
 
-    def _tried(self, one: LabelCorrection, decisions: list[str]) -> str | None:
-        """Put a correction in force, and mark `decisions`; return why that failed, None where it did not."""
+    def _tried(self, one: LabelCorrection, decisions: list[str] | None) -> str | None:
+        """Put a correction in force, and mark `decisions` (None: it changes no label); return why that failed, if it did."""
         try:
             self._apply(one, decisions)
         except Exception as error:
@@ -98,9 +98,8 @@ class LabelCorrectionsTask:
             return f"the program failed on it ({in_words(error)}); please report this"
         return None
 
-    def _apply(self, one: LabelCorrection, decisions: list[str]) -> None:
-        label = self._buffer.labels.find(one.label_id)
-        if label is not None and canonical_json(label.target) != one.target and one.event_id not in self._marked:
+    def _apply(self, one: LabelCorrection, decisions: list[str] | None) -> None:
+        if decisions is not None and one.event_id not in self._marked:
             # Recorded before it is done: after a crash in between it is not recorded twice.
             corrected.record(
                 self._registry, one.task, event_id=one.event_id, actor=_who(one), reason=one.note or "no reason given",
@@ -108,8 +107,8 @@ class LabelCorrectionsTask:
                 learnt_by=lineage.learners_of(self._registry, one.label_id),
             )  # fmt: skip
         changed = self._buffer.correct_label(one)
-        log.info("label.corrected", event_id=one.event_id, task=one.task, changed=changed, decisions=decisions)
-        self._cards.update(decisions)
+        log.info("label.corrected", event_id=one.event_id, task=one.task, changed=changed, decisions=decisions or [])
+        self._cards.update(decisions or [])
 
     def _write_cards(self) -> None:
         """Write the cards of the versions whose verdicts were marked, each once however many labels there were."""

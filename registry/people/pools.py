@@ -142,17 +142,15 @@ class Pools:
 
     def asked(self, task: str) -> list[ReviewRequest]:
         """Return what people are asked of a task now, in the order of the draw."""
-        open_pools = sa.select(pools.c.pool_id).where(pools.c.task == task, pools.c.state == "open")
         table = review_requests.c
-        where = table.pool_id.in_(open_pools) & table.asked_at.is_not(None) & table.text_sha256.is_not(None)
+        where = table.pool_id.in_(_open_pools(task)) & table.asked_at.is_not(None) & table.text_sha256.is_not(None)
         with self._database.read() as connection:
             return _requests(connection, where)
 
     def kept_texts(self, task: str) -> frozenset[str]:
         """Return the SHA-256 of the texts drawn for a task's open pools, of batches to come too."""
-        open_pools = sa.select(pools.c.pool_id).where(pools.c.task == task, pools.c.state == "open")
         table = review_requests.c
-        texts = sa.select(table.text_sha256).where(table.pool_id.in_(open_pools), table.text_sha256.is_not(None))
+        texts = sa.select(table.text_sha256).where(table.pool_id.in_(_open_pools(task)), table.text_sha256.is_not(None))
         with self._database.read() as connection:
             return frozenset(connection.execute(texts).scalars())
 
@@ -272,6 +270,10 @@ def _select(connection: Connection, where: sa.ColumnElement[bool]) -> list[Pool]
         )
         for row in rows
     ]
+
+
+def _open_pools(task: str) -> sa.Select[Any]:
+    return sa.select(pools.c.pool_id).where(pools.c.task == task, pools.c.state == "open")
 
 
 def _requests(connection: Connection, where: sa.ColumnElement[bool]) -> list[ReviewRequest]:

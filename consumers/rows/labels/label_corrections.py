@@ -26,6 +26,7 @@ from consumers.tables.columns import SCHEMAS, quoted
 from consumers.tables.lance import Tables
 
 _KIND = "label_correction"
+_CORRECTED = ["row_id", "target", "first_target", "corrected_by", "request", "text_sha256"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,7 @@ class Course:
 def _course_of(tables: Tables, row_id: str) -> Course | None:
     """Return what became of an example; None where there is none."""
     where = f"row_id = {quoted(row_id)}"
-    columns = ["row_id", "target", "first_target", "corrected_by", "request", "text_sha256"]
-    rows = tables.scan("examples", columns, where).to_pylist()
+    rows = tables.scan("examples", _CORRECTED, where).to_pylist()
     found = tables.scan("example_enrichment", ["retired_at", "retired_because"], where).to_pylist()
     placed = found[0] if found else {"retired_at": None, "retired_because": None}
     return next((Course(**placed, corrected=_corrected(row) if row["corrected_by"] else None) for row in rows), None)
@@ -111,21 +111,25 @@ def _label(tables: Tables, label_id: str) -> LabelRow | None:
     for row in tables.scan("examples", columns, f"row_id = {quoted(label_id)}").to_pylist():
         target = json.loads(row["target"])
         is_made = row["origin"] in MADE
-        asked = row["text_sha256"] if row["request"] else None
-        return LabelRow(row["row_id"], row["task"], row["text"], target, row["article_id"], row["verdict"], is_made, asked)
+        return LabelRow(
+            row["row_id"], row["task"], row["text"], target, row["article_id"], row["verdict"], is_made, _asked_text(row)
+        )  # fmt: skip
     return None
 
 
 def _all_corrected(tables: Tables, task: str) -> dict[str, CorrectedLabel]:
     """Return the labels of a task that were corrected, by id."""
-    columns = ["row_id", "target", "first_target", "corrected_by", "request", "text_sha256"]
-    rows = tables.scan("examples", columns, f"task = {quoted(task)} AND corrected_by IS NOT NULL").to_pylist()
+    rows = tables.scan("examples", _CORRECTED, f"task = {quoted(task)} AND corrected_by IS NOT NULL").to_pylist()
     return {row["row_id"]: _corrected(row) for row in rows}
 
 
 def _corrected(row: Mapping[str, Any]) -> CorrectedLabel:
-    asked = row["text_sha256"] if row["request"] else None
-    return CorrectedLabel(row["row_id"], row["target"], row["first_target"], row["corrected_by"], asked)
+    return CorrectedLabel(row["row_id"], row["target"], row["first_target"], row["corrected_by"], _asked_text(row))
+
+
+def _asked_text(row: Mapping[str, Any]) -> str | None:
+    sha256: str = row["text_sha256"]
+    return sha256 if row["request"] else None
 
 
 class Labels:

@@ -79,8 +79,9 @@ class _Rows:
         self, start: Sequence[Target], possible: Sequence[Sequence[Target]], sign: float
     ) -> tuple[Sequence[Target], Scored]:
         """Return the targets, and scores, with the gain as far up (`sign` 1) or down (-1) as was found, from `start` on."""
-        alike = [start, *([others[which % len(others)] if others else {} for others in possible] for which in range(_MOST_ALIKE))]
-        targets, best = self._best_of(alike[: 1 + max(map(len, possible), default=0)], sign)
+        count = min(max(map(len, possible), default=0), _MOST_ALIKE)
+        alike = [[others[which % len(others)] if others else {} for others in possible] for which in range(count)]
+        targets, best = self._best_of([start, *alike], sign)
         for _ in range(_ROUNDS):
             moved = self._moved(targets, possible, sign)
             found = self.scored(moved)
